@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's cgroup hierarchies, and the way from a cgroup id to its path in the one that
+ * identifies containers. An id means something in one hierarchy only: BPF, handles and the
+ * events must share the choice made here.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "host_root.h"
+
+#define CGROUP_PATH_MAX 4096
+
+struct cgroup_tree;
+
+struct cgroup_hierarchy {
+	bool v1;
+	uint32_t hierarchy_id; /* as in /proc/cgroups; 0 for v2 */
+	char controller[32];   /* v1: "memory", "pids" or "cpuset"; "" for v2 */
+	char mount[CGROUP_PATH_MAX]; /* as seen from here */
+	bool by_evidence; /* a container was found there; false: the default of this layout */
+};
+
+/*
+ * Finds the cgroup mounts below @root and chooses a hierarchy (v2 where containers are in it, else
+ * a v1 controller). Returns 0 or -errno; -ENOENT: no cgroup file system is mounted.
+ */
+int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret);
+void cgroup_tree_close(struct cgroup_tree *tree);
+
+const struct cgroup_hierarchy *cgroup_tree_hierarchy(const struct cgroup_tree *tree);
+
+/*
+ * The path of the cgroup @id from the hierarchy's root ("/" is the root itself). Returns 0;
+ * -ESTALE: gone (or never was); -ENODATA: outside of this view; -ENAMETOOLONG: @ret holds the
+ * nearest ancestor whose path fits; -EPERM: handles are refused and the walk did not find it.
+ */
+int cgroup_tree_path(struct cgroup_tree *tree, uint64_t id, char *ret, size_t size);
+
+/* The id of the cgroup at @path (from the hierarchy's root). 0, -ENOENT or another -errno. */
+int cgroup_tree_id(struct cgroup_tree *tree, const char *path, uint64_t *ret);
+
+/*
+ * Calls @visit with every cgroup, parents first, until it returns non-zero (returned as is).
+ * A walk of the whole tree: for start-up and for patterns, not for every interval.
+ */
+int cgroup_tree_walk(struct cgroup_tree *tree,
+		     int (*visit)(const char *path, uint64_t id, void *data), void *data);
+
+/*
+ * What a path from a kernel event starts with and a path from a handle does not: the cgroup of
+ * the node itself where the tree is the view of a node in a container (kind); else "".
+ */
+const char *cgroup_tree_prefix(const struct cgroup_tree *tree);
+
+/* NULL, or why handles cannot be used here ("open_by_handle_at: Operation not permitted"). */
+const char *cgroup_tree_handle_problem(const struct cgroup_tree *tree);

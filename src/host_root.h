@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's file system, as seen from where cgscope runs, read safely: what lies below a
+ * container's reach may be a symlink, a FIFO, huge, or gone between two calls.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct host_root;
+struct json_t;
+
+/*
+ * Opens @dir as the host's root. NULL: decide by evidence ("/", or /proc/1/root in a
+ * container with the host's PID namespace). Returns 0 or -errno.
+ */
+int host_root_open(const char *dir, struct host_root **ret);
+void host_root_close(struct host_root *root);
+
+int host_root_fd(const struct host_root *root);	       /* borrowed */
+const char *host_root_path(const struct host_root *root); /* as given, for messages */
+
+/*
+ * Opens the directory @path below the root, symlinks resolved within the root
+ * (openat2 RESOLVE_IN_ROOT). For well-known base directories only. Returns an fd or -errno.
+ */
+int host_root_open_dir(const struct host_root *root, const char *path);
+
+/* What a file looked like when it was read; a change of any field means: read it again. */
+struct file_stamp {
+	dev_t dev;
+	ino_t ino;
+	int64_t mtime_ns;
+	int64_t size;
+};
+
+/*
+ * Reads the regular file @path below @base_fd whole, no symlink followed on any component, of at
+ * most @max_bytes, owned by root, the owner of the host root's directory, or @uid_allowed
+ * ((uid_t)-1: nobody else). Returns the length and a NUL-terminated buffer to free(), or -errno:
+ * -ENOENT; -ELOOP a symlink; -EFBIG; -EINVAL not a regular file; -EPERM a foreign owner.
+ */
+ssize_t host_root_read_at(const struct host_root *root, int base_fd, const char *path,
+			  size_t max_bytes, uid_t uid_allowed, char **ret,
+			  struct file_stamp *ret_stamp);
+
+/*
+ * As above, parsed as JSON (an object or an array; the caller decrefs). A file that does not parse
+ * is -EBADMSG: no names from it, never a wrong one.
+ */
+int host_root_read_json_at(const struct host_root *root, int base_fd, const char *path,
+			   size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
+			   struct file_stamp *ret_stamp);
+
+/* Whether @id may become a component of a path: [A-Za-z0-9_.-]{1,128}, not starting with '.'. */
+int host_root_id_is_safe(const char *id);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The outputs: each reads a report and writes it. Returns 0, or -errno of the writing (-EPIPE
+ * when the reader has gone).
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "options.h"
+#include "report.h"
+
+/* Longest JSON line with its newline: Docker and containerd cut log lines at 16 KiB. */
+#define JSON_LINE_MAX 16384
+
+typedef int (*output_fn)(const struct report *report, const struct options *options, FILE *out);
+
+int output_text(const struct report *report, const struct options *options, FILE *out);
+int output_json(const struct report *report, const struct options *options, FILE *out);
+
+/* One JSON line for `cgscope resolve`. */
+struct identity;
+struct resolve_trace;
+int output_identity(const char *target, const struct identity *identity,
+		    const struct resolve_trace *tried, FILE *out);
