@@ -9,6 +9,7 @@
 #include "vmlinux.h" /* has these types as well, and clashes with <linux/types.h> */
 #else
 #include <linux/types.h>
+#include <stdbool.h>
 #endif
 
 #define COMM_LEN 16 /* TASK_COMM_LEN: 15 bytes and a NUL */
@@ -100,6 +101,7 @@ enum event_kind {
 struct batch {
 	__u32 kind;
 	__u32 n_cells;
+	__u64 record_id; /* no two records have the same */
 	__u32 sequence;
 	__s32 tgid; /* initial PID namespace */
 	__s32 tid;
@@ -113,7 +115,7 @@ struct batch {
 };
 
 /*
- * One task in the dump: this, then n_cells cells' worth of its batch, then a struct dump_end.
+ * One task in the dump: this, then its batch up to and with n_cells cells, then a struct dump_end.
  * The cells count only if the sequence is the same before and after: the owner may fold
  * while they are read.
  */
@@ -128,7 +130,6 @@ struct dump_task {
 	__u32 pad;
 	__u64 call_start_ns; /* CLOCK_MONOTONIC */
 	__u64 now_ns;
-	__u64 call_cgroup_id;
 };
 
 struct dump_end {
@@ -139,9 +140,10 @@ struct dump_end {
 /* The kernel's own buffer for the path of a cgroup event has 1024 bytes (TRACE_CGROUP_PATH). */
 #define CGROUP_EVENT_PATH_MAX 1024
 
+/* A cgroup was made or removed; @path has path_len bytes, and is only sent with a new one. */
 struct cgroup_event {
 	__u32 kind;
-	__u32 path_len; /* with the NUL; 0: unreadable or longer than fits */
+	__u32 path_len; /* with the NUL; 0: none, or longer than the kernel's buffer */
 	__u64 id;
 	__u64 parent_id;
 	char path[CGROUP_EVENT_PATH_MAX];
@@ -164,5 +166,6 @@ struct settings {
 	bool filter_comms;
 	bool filter_pids;
 	bool filter_cgroups;
+	bool refuse_records; /* tests: as if no record could ever be made */
 	__u8 traits[CALL_ABI_N_][CALLS_MAX];
 };

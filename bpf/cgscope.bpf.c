@@ -1,0 +1,844 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Counts and times every system call.
+ *
+ * Each task carries its own record in task storage: the call it is in, whose it is, and the
+ * cells it has counted into. The task is the record's only writer, so nothing is locked, no table
+ * has to be sized, and the record dies with the task. A record is handed over as a whole (a
+ * fold) through the ring buffer when its cells are used up, when it comes to belong to another
+ * process name or cgroup, and when the task exits; what has not been folded yet is read where it
+ * stands by the task iterator (the dump). Nothing that user space reads is cleared by it.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "abi.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define MSG_PEEK  0x02
+#define MSG_TRUNC 0x20
+
+/* A call is not an error unless it returned one of these. */
+#define MAX_ERRNO 4095
+/* ERESTARTSYS to ERESTART_RESTARTBLOCK: seen at sys_exit, never by user space. */
+#define RESTART_FIRST 512
+#define RESTART_LAST  516
+
+/* The kernel clamps sendmmsg to as many messages (UIO_MAXIOV); recvmmsg it does not. */
+#define MMSG_MAX 1024
+
+#define VPID_LEVELS 32 /* MAX_PID_NS_LEVEL */
+
+#define X32_BIT	  0x40000000u
+#define TS_COMPAT 0x0002 /* arch/x86: thread_info.status, set around a 32-bit call */
+#define TIF_32BIT 22	 /* arch/arm64: thread_info.flags */
+
+enum verdict {
+	VERDICT_MEASURE,
+	VERDICT_SKIP,	     /* by process or name, whatever the cgroup */
+	VERDICT_SKIP_CGROUP, /* until the task moves */
+};
+
+enum phase {
+	PHASE_IDLE,
+	PHASE_MEASURED,	  /* in a call that its exit will count */
+	PHASE_UNSELECTED, /* in a call that --syscall leaves out */
+};
+
+struct task_record {
+	/* The call in progress, as latched at sys_enter. */
+	u64 call_start_ns;
+	u32 call_nr;
+	u16 call_abi;
+	u8 call_traits;
+	u8 phase;
+	u64 arg_vector; /* of sendmmsg and recvmmsg, in user memory */
+	u32 arg_length; /* of a receive's buffer */
+	u32 arg_flags;	/* MSG_* of a receive */
+	/* The filter's answer, and of which generation it is. */
+	u32 generation;
+	u32 verdict;
+	u64 own_comm[2];
+	u8 hints[HINTS]; /* by call number: the cell to look at first */
+	struct batch batch;
+};
+_Static_assert(sizeof(struct task_record) + 72 <= 2048, "one slab object of 2 KiB");
+
+const volatile struct settings settings;
+
+/* Written by user space, read on every call: a cache line of its own. */
+struct {
+	u32 enabled;	/* both ends are attached */
+	u32 epoch;	/* the interval's number */
+	u32 generation; /* of the filters */
+	s32 own_tgid;
+	u8 pad[48];
+} control __attribute__((aligned(64)));
+
+u64 records_made;
+
+u64 lost[LOSS_N_] __attribute__((aligned(64)));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_record);
+} tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} events SEC(".maps");
+
+struct comm_key {
+	char comm[COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct comm_key);
+	__type(value, u8);
+} selected_comms SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, s32);
+	__type(value, u8);
+} selected_pids SEC(".maps");
+
+/* Those known not to be wanted; a cgroup that user space has not judged yet is measured. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u8);
+} excluded_cgroups SEC(".maps");
+
+static __always_inline void count_lost(enum loss_cause cause, u64 n)
+{
+	__sync_fetch_and_add(&lost[cause], n);
+}
+
+static __always_inline u64 cgroup_id_of(struct task_struct *task)
+{
+	struct css_set *css_set = task->cgroups;
+
+	if (settings.cgroup_v1)
+		return css_set->subsys[settings.cgroup_subsys]->cgroup->kn->id;
+	return css_set->dfl_cgrp->kn->id;
+}
+
+static __always_inline u64 comm_word(const struct task_struct *task, int i)
+{
+	return ((const u64 *)&task->comm[0])[i];
+}
+
+/* In its innermost namespace; numbers[] cannot be indexed by a variable through a BTF pointer. */
+static __always_inline s32 vpid_of(struct task_struct *leader)
+{
+	struct pid *pid = leader->thread_pid;
+	u32 level;
+
+	if (!pid)
+		return 0;
+	level = pid->level;
+#pragma unroll
+	for (u32 i = 0; i < VPID_LEVELS; i++) {
+		if (level == i)
+			return pid->numbers[i].nr;
+	}
+	return 0;
+}
+
+/* Before 5.16 (strlcpy) the kernel leaves bytes of an earlier name behind the NUL. */
+static __always_inline bool comm_is_selected(const struct task_struct *task)
+{
+	struct comm_key key = {};
+	bool ended = false;
+
+#pragma unroll
+	for (int i = 0; i < COMM_LEN; i++) {
+		char c = task->comm[i];
+
+		if (!c)
+			ended = true;
+		if (!ended)
+			key.comm[i] = c;
+	}
+	return bpf_map_lookup_elem(&selected_comms, &key) != NULL;
+}
+
+static __always_inline enum verdict decide(struct task_struct *task, struct task_struct *leader,
+					   u64 cgroup_id)
+{
+	s32 tgid = task->tgid;
+
+	if (tgid == control.own_tgid)
+		return VERDICT_SKIP;
+	if (settings.filter_pids && !bpf_map_lookup_elem(&selected_pids, &tgid))
+		return VERDICT_SKIP;
+	if (settings.filter_comms && !comm_is_selected(task) && !comm_is_selected(leader))
+		return VERDICT_SKIP;
+	if (settings.filter_cgroups && bpf_map_lookup_elem(&excluded_cgroups, &cgroup_id))
+		return VERDICT_SKIP_CGROUP;
+	return VERDICT_MEASURE;
+}
+
+/*
+ * Wakes the reader only when the ring is half full: it reads every interval anyway, and a
+ * wake-up for every fold would cost more than the fold.
+ */
+static __always_inline u64 wakeup_flag(void)
+{
+	u64 size = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
+	u64 filled = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	return filled >= size / 2 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/*
+ * This and other functions below are global, that is not static: the verifier then checks each
+ * once by itself, and not along every way that leads to it.
+ */
+__noinline int fold(struct task_record *record)
+{
+	struct batch *batch;
+	u32 n;
+
+	if (!record)
+		return 0;
+	batch = &record->batch;
+	n = batch->n_cells;
+	if (n == 0 || n > CELLS_MAX)
+		return 0;
+
+	batch->kind = EVENT_FOLD;
+	bpf_get_current_comm(batch->comm, sizeof(batch->comm));
+	if (bpf_ringbuf_output(&events, batch,
+			       offsetof(struct batch, cells) + n * sizeof(struct cell),
+			       wakeup_flag())) {
+		u64 calls = 0;
+
+		for (u32 i = 0; i < CELLS_MAX; i++) {
+			if (i < n)
+				calls += batch->cells[i].count + batch->cells[i].denied;
+		}
+		count_lost(LOSS_RING_FULL, calls);
+	}
+
+	/*
+	 * The dump reads the cells while they change hands. Until the sequence moves on, what it
+	 * reads is what the message of that sequence holds, and user space counts it once.
+	 */
+	batch->n_cells = 0;
+	__sync_fetch_and_add(&batch->sequence, 1);
+	return 0;
+}
+
+/* Whether all that was worked out for this task still holds. */
+static __always_inline bool record_is_current(const struct task_record *record,
+					      struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+	const u64 *process_comm = (const u64 *)record->batch.process_comm;
+
+	if (record->generation != control.generation)
+		return false;
+	if (comm_word(leader, 0) != process_comm[0] || comm_word(leader, 1) != process_comm[1])
+		return false;
+	if (settings.filter_comms && (comm_word(task, 0) != record->own_comm[0] ||
+				      comm_word(task, 1) != record->own_comm[1]))
+		return false;
+	if (record->verdict == VERDICT_SKIP)
+		return true;
+	return record->batch.cgroup_id == cgroup_id_of(task);
+}
+
+/* What was counted so far belongs to who the task was: it goes out before the record changes. */
+__noinline int record_refresh(struct task_record *record)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = task->group_leader;
+	u64 *process_comm;
+	u32 generation;
+	u64 cgroup_id;
+
+	if (!record)
+		return 0;
+	generation = control.generation;
+	cgroup_id = cgroup_id_of(task);
+	process_comm = (u64 *)record->batch.process_comm;
+
+	if (cgroup_id != record->batch.cgroup_id || comm_word(leader, 0) != process_comm[0] ||
+	    comm_word(leader, 1) != process_comm[1])
+		fold(record);
+
+	process_comm[0] = comm_word(leader, 0);
+	process_comm[1] = comm_word(leader, 1);
+	record->own_comm[0] = comm_word(task, 0);
+	record->own_comm[1] = comm_word(task, 1);
+	record->batch.cgroup_id = cgroup_id;
+	record->batch.tgid = task->tgid;
+	record->batch.tid = task->pid;
+	record->batch.vpid = vpid_of(leader);
+	record->batch.process_start_ns = leader->start_boottime;
+	record->batch.task_start_ns = task->start_boottime;
+	record->verdict = decide(task, leader, cgroup_id);
+	record->generation = generation;
+	return 0;
+}
+
+static __always_inline struct task_record *record_new(struct task_struct *task)
+{
+	struct task_record *record;
+
+	if (settings.refuse_records)
+		return NULL;
+	record = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (record) {
+		record->batch.record_id = __sync_fetch_and_add(&records_made, 1);
+		record_refresh(record);
+	}
+	return record;
+}
+
+/* Returns the index of the cell of @nr, made if there is none, after a fold if there is no room. */
+__noinline u32 cell_search(struct task_record *record, u32 nr, u32 abi)
+{
+	struct cell *cell;
+	u32 n;
+
+	if (!record)
+		return 0;
+	n = record->batch.n_cells;
+	for (u32 i = 0; i < CELLS_MAX; i++) {
+		if (i >= n)
+			break;
+		if (record->batch.cells[i].nr == nr && record->batch.cells[i].abi == abi) {
+			record->hints[nr % HINTS] = i;
+			return i;
+		}
+	}
+
+	if (n >= CELLS_MAX) {
+		fold(record);
+		n = 0;
+	}
+	cell = &record->batch.cells[n];
+	__builtin_memset(cell, 0, sizeof(*cell));
+	cell->nr = nr;
+	cell->abi = abi;
+	/* The dump takes a cell for set up once it is counted in. */
+	barrier();
+	record->batch.n_cells = n + 1;
+	record->hints[nr % HINTS] = n;
+	return n;
+}
+
+static __always_inline struct cell *cell_find(struct task_record *record, u32 nr, u32 abi)
+{
+	u32 i = record->hints[nr % HINTS];
+
+	if (i < CELLS_MAX && i < record->batch.n_cells) {
+		struct cell *cell = &record->batch.cells[i];
+
+		if (cell->nr == nr && cell->abi == abi)
+			return cell;
+	}
+	i = cell_search(record, nr, abi);
+	return &record->batch.cells[i < CELLS_MAX ? i : 0];
+}
+
+#if defined(__TARGET_ARCH_x86)
+/* @nr loses the bit that marks an x32 call. */
+static __always_inline u32 call_abi(struct task_struct *task, u32 *nr)
+{
+	if (task->thread_info.status & TS_COMPAT)
+		return CALL_ABI_COMPAT;
+	/* -1 is no x32 call although it has the bit. */
+	if ((*nr & X32_BIT) && (s32)*nr >= 0) {
+		*nr &= ~X32_BIT;
+		return CALL_ABI_X32;
+	}
+	return CALL_ABI_NATIVE;
+}
+
+static __always_inline u32 call_nr_at_exit(struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+
+static __always_inline u64 call_arg(struct pt_regs *regs, u32 abi, int i)
+{
+	if (abi == CALL_ABI_COMPAT)
+		return (u32)(i == 0   ? regs->bx
+			     : i == 1 ? regs->cx
+			     : i == 2 ? regs->dx
+				      : regs->si);
+	return i == 0 ? regs->di : i == 1 ? regs->si : i == 2 ? regs->dx : regs->r10;
+}
+#elif defined(__TARGET_ARCH_arm64)
+static __always_inline u32 call_abi(struct task_struct *task, u32 *nr)
+{
+	return task->thread_info.flags & (1ul << TIF_32BIT) ? CALL_ABI_COMPAT : CALL_ABI_NATIVE;
+}
+
+static __always_inline u32 call_nr_at_exit(struct pt_regs *regs)
+{
+	return regs->syscallno;
+}
+
+static __always_inline u64 call_arg(struct pt_regs *regs, u32 abi, int i)
+{
+	u64 value = i == 0 ? regs->orig_x0 : regs->regs[i];
+
+	return abi == CALL_ABI_COMPAT ? (u32)value : value;
+}
+#else
+#error "the system-call registers of this architecture are not described here"
+#endif
+
+static __always_inline u8 call_traits(u32 nr, u32 abi)
+{
+	if (nr >= CALLS_MAX || abi >= CALL_ABI_N_)
+		return 0;
+	return settings.traits[abi][nr];
+}
+
+/* Which of ia32's socket calls this is, and the arguments that its byte count depends on. */
+__noinline u32 socketcall_class(struct task_record *record, u32 call, u64 args_address)
+{
+	u32 args[4] = {};
+	u32 class;
+
+	if (!record)
+		return BYTES_NONE;
+	switch (call) {
+	case 9:	 /* send */
+	case 11: /* sendto */
+	case 16: /* sendmsg */
+		return BYTES_RETURNED;
+	case 10: /* recv */
+	case 12: /* recvfrom */
+		class = BYTES_RECVFROM;
+		break;
+	case 17: /* recvmsg */
+		class = BYTES_RECVMSG;
+		break;
+	default:
+		return BYTES_NONE;
+	}
+	if (bpf_probe_read_user(args, sizeof(args), (void *)args_address))
+		return BYTES_RETURNED;
+	record->arg_length = args[2];
+	record->arg_flags = class == BYTES_RECVFROM ? args[3] : args[2];
+	return class;
+}
+
+/* What the byte count at exit will need and the registers will not hold any more. */
+static __always_inline void latch_args(struct task_record *record, struct pt_regs *regs, u32 abi)
+{
+	switch (record->call_traits & TRAIT_BYTES_MASK) {
+	case BYTES_RECVFROM:
+		record->arg_length = call_arg(regs, abi, 2);
+		record->arg_flags = call_arg(regs, abi, 3);
+		break;
+	case BYTES_RECVMSG:
+		record->arg_flags = call_arg(regs, abi, 2);
+		break;
+	case BYTES_RECVMMSG:
+		record->arg_flags = call_arg(regs, abi, 3);
+		record->arg_vector = call_arg(regs, abi, 1);
+		break;
+	case BYTES_SENDMMSG:
+		record->arg_vector = call_arg(regs, abi, 1);
+		break;
+	case BYTES_SOCKETCALL:
+		record->call_traits = socketcall_class(record, call_arg(regs, abi, 0),
+						       call_arg(regs, abi, 1));
+		break;
+	default:
+		break;
+	}
+}
+
+/*
+ * Adds the msg_len of each message; struct mmsghdr is a msghdr and a length. The sum grows in
+ * the cell: in a register it would be a state of its own to the verifier in every round.
+ */
+__noinline int add_mmsg_bytes(struct cell *cell, u64 vector, u32 n, u32 compat)
+{
+	u32 stride = compat ? 32 : 64;
+	u32 offset = compat ? 28 : 56;
+
+	if (!cell)
+		return 0;
+	for (u32 i = 0; i < MMSG_MAX; i++) {
+		u32 length = 0;
+
+		if (i >= n)
+			break;
+		if (bpf_probe_read_user(&length, sizeof(length),
+					(void *)(vector + (u64)i * stride + offset)))
+			count_lost(LOSS_BYTES_UNREAD, 1);
+		cell->bytes += length;
+	}
+	if (n > MMSG_MAX)
+		count_lost(LOSS_BYTES_UNREAD, n - MMSG_MAX);
+	return 0;
+}
+
+/* @ret is above 0. */
+static __always_inline void add_bytes(const struct task_record *record, struct cell *cell, s64 ret)
+{
+	u8 class = record->call_traits & TRAIT_BYTES_MASK;
+
+	if (class == BYTES_NONE)
+		return;
+	/* What was peeked at will be received once more. */
+	if ((class == BYTES_RECVFROM || class == BYTES_RECVMSG || class == BYTES_RECVMMSG) &&
+	    (record->arg_flags & MSG_PEEK))
+		return;
+	if (class == BYTES_SENDMMSG || class == BYTES_RECVMMSG) {
+		add_mmsg_bytes(cell, record->arg_vector, ret, record->call_abi != CALL_ABI_NATIVE);
+		return;
+	}
+	if (class == BYTES_RECVFROM && (record->arg_flags & MSG_TRUNC) && ret > record->arg_length)
+		ret = record->arg_length;
+	cell->bytes += ret;
+}
+
+/* floor(log2(ns)) - 8, from 0 to the last bucket. */
+static __always_inline u32 bucket_of(u64 ns)
+{
+	u64 value = ns >> 8;
+	u32 bucket = 0;
+
+	if (value >> 16) {
+		value >>= 16;
+		bucket = 16;
+	}
+	if (value >> 8) {
+		value >>= 8;
+		bucket += 8;
+	}
+	if (value >> 4) {
+		value >>= 4;
+		bucket += 4;
+	}
+	if (value >> 2) {
+		value >>= 2;
+		bucket += 2;
+	}
+	bucket += value >> 1 ? 1 : 0;
+	return bucket < HIST_BUCKETS ? bucket : HIST_BUCKETS - 1;
+}
+
+/* Returns whether the cell has a place for it. */
+static __always_inline bool cell_count_errno(struct cell *cell, u16 number)
+{
+#pragma unroll
+	for (int i = 0; i < CELL_ERRNOS; i++) {
+		if (cell->errnos[i].number == number || cell->errnos[i].number == 0) {
+			cell->errnos[i].number = number;
+			cell->errnos[i].count++;
+			return true;
+		}
+	}
+	return false;
+}
+
+static __always_inline void cell_time(struct cell *cell, u64 ns)
+{
+	u32 epoch = control.epoch;
+	u32 slot = epoch & 1;
+
+	if (cell->max_epoch[slot] != epoch) {
+		cell->max_ns[slot] = ns;
+		cell->max_epoch[slot] = epoch;
+	} else if (ns > cell->max_ns[slot]) {
+		cell->max_ns[slot] = ns;
+	}
+	cell->buckets[bucket_of(ns)]++;
+	cell->time_ns += ns;
+}
+
+__noinline int on_denied(struct task_record *record, u32 nr, u32 abi)
+{
+	struct cell *cell;
+
+	if (!record)
+		return 0;
+	cell = cell_find(record, nr, abi);
+	if (++cell->denied == CELL_COUNT_MAX)
+		fold(record);
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_record *record;
+	u32 nr = id, abi;
+	u8 traits;
+
+	if (!control.enabled)
+		return 0;
+	record = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!record) {
+		record = record_new(task);
+		if (!record) {
+			if (decide(task, task->group_leader, cgroup_id_of(task)) == VERDICT_MEASURE)
+				count_lost(LOSS_NO_MEMORY, 1);
+			return 0;
+		}
+	}
+	if (!record_is_current(record, task))
+		record_refresh(record);
+	if (record->verdict != VERDICT_MEASURE)
+		return 0;
+	/* Every call that goes on has an exit: one was not shown to us. */
+	if (record->phase == PHASE_MEASURED)
+		count_lost(LOSS_RECURSION, 1);
+
+	abi = call_abi(task, &nr);
+	traits = call_traits(nr, abi);
+	if (traits & TRAIT_EXCLUDED) {
+		record->phase = PHASE_UNSELECTED;
+		return 0;
+	}
+	if (traits & TRAIT_NO_RETURN) {
+		struct cell *cell = cell_find(record, nr, abi);
+
+		record->phase = PHASE_IDLE;
+		if (++cell->count == CELL_COUNT_MAX)
+			fold(record);
+		return 0;
+	}
+
+	record->call_nr = nr;
+	record->call_abi = abi;
+	record->call_traits = traits;
+	if ((traits & TRAIT_BYTES_MASK) > BYTES_RETURNED)
+		latch_args(record, regs, abi);
+	record->phase = PHASE_MEASURED;
+	record->call_start_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* An exit without an entry: of a call that was refused before it began, or that we came late for. */
+static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record,
+					  struct pt_regs *regs)
+{
+	u32 nr = call_nr_at_exit(regs);
+	u32 abi;
+
+	if (record->phase == PHASE_UNSELECTED) {
+		record->phase = PHASE_IDLE;
+		return;
+	}
+	if (record->verdict == VERDICT_SKIP)
+		return;
+	if (!record_is_current(record, task))
+		record_refresh(record);
+	if (record->verdict != VERDICT_MEASURE)
+		return;
+	abi = call_abi(task, &nr);
+	if (!(call_traits(nr, abi) & TRAIT_EXCLUDED))
+		on_denied(record, nr, abi);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_record *record;
+	struct cell *cell;
+	u64 ns;
+
+	record = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!record) {
+		/*
+		 * The first event of a task is no call of its own to count: a child returning from
+		 * its parent's fork, or a call that began before we were attached.
+		 */
+		if (control.enabled)
+			record_new(task);
+		return 0;
+	}
+	if (record->phase != PHASE_MEASURED) {
+		if (control.enabled)
+			on_exit_alone(task, record, regs);
+		return 0;
+	}
+
+	ns = bpf_ktime_get_ns() - record->call_start_ns;
+	record->phase = PHASE_IDLE;
+	if (record->call_traits & TRAIT_SIGRETURN)
+		ret = 0;
+
+	cell = cell_find(record, record->call_nr, record->call_abi);
+	if (ret > 0) {
+		add_bytes(record, cell, ret);
+	} else if (ret < 0 && ret >= -MAX_ERRNO) {
+		if (ret <= -RESTART_FIRST && ret >= -RESTART_LAST) {
+			cell->interrupted++;
+		} else {
+			if (!cell_count_errno(cell, -ret)) {
+				fold(record);
+				cell = cell_find(record, record->call_nr, record->call_abi);
+				cell_count_errno(cell, -ret);
+			}
+			cell->errors++;
+		}
+	}
+	cell_time(cell, ns);
+	if (++cell->count == CELL_COUNT_MAX)
+		fold(record);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_sched_process_exit, struct task_struct *task)
+{
+	struct task_record *record = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
+
+	if (!record)
+		return 0;
+	record->phase = PHASE_IDLE;
+	fold(record);
+	return 0;
+}
+
+SEC("iter/task")
+int on_dump(struct bpf_iter__task *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct task_struct *task = ctx->task;
+	struct dump_task head = { .kind = EVENT_TASK };
+	struct dump_end end = {};
+	struct task_record *record;
+	u64 start_ns;
+	u32 n;
+
+	if (!task)
+		return 0;
+	record = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!record)
+		return 0;
+
+	/* A fetching atomic orders what follows behind it on every architecture. */
+	head.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);
+	n = record->batch.n_cells;
+	if (n > CELLS_MAX)
+		return 0;
+
+	start_ns = record->call_start_ns;
+	if (record->phase == PHASE_MEASURED && settings.in_flight_ns != ~0ull) {
+		head.now_ns = bpf_ktime_get_ns();
+		head.call_nr = record->call_nr;
+		head.call_abi = record->call_abi;
+		barrier();
+		if (record->phase == PHASE_MEASURED && record->call_start_ns == start_ns &&
+		    head.now_ns - start_ns >= settings.in_flight_ns)
+			head.call_start_ns = start_ns;
+	}
+	if (n == 0 && !head.call_start_ns)
+		return 0;
+
+	head.n_cells = n;
+	head.tgid = task->tgid;
+	head.tid = task->pid;
+	bpf_seq_write(seq, &head, sizeof(head));
+	bpf_seq_write(seq, &record->batch, offsetof(struct batch, cells) + n * sizeof(struct cell));
+	end.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);
+	bpf_seq_write(seq, &end, sizeof(end));
+	return 0;
+}
+
+static __always_inline bool cgroup_is_ours(struct cgroup *cgroup)
+{
+	return (u32)cgroup->root->hierarchy_id == settings.cgroup_hierarchy;
+}
+
+static __always_inline u64 cgroup_parent_id(struct cgroup *cgroup)
+{
+	struct cgroup_subsys_state *parent = cgroup->self.parent;
+
+	return parent ? parent->cgroup->kn->id : 0;
+}
+
+static __always_inline void send_cgroup_event(struct cgroup *cgroup, enum event_kind kind)
+{
+	struct {
+		u32 kind;
+		u32 path_len;
+		u64 id;
+		u64 parent_id;
+	} event = {
+		.kind = kind,
+		.id = cgroup->kn->id,
+		.parent_id = cgroup_parent_id(cgroup),
+	};
+
+	/* Losing one is harmless: the id is looked up when it is first seen. */
+	bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
+}
+
+/* Reads kernel memory, which lockdown may forbid: left out then, for the next one. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	struct cgroup_event *event;
+	long length;
+
+	if (!cgroup_is_ours(cgroup))
+		return 0;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return 0;
+	event->kind = EVENT_CGROUP_MKDIR;
+	event->id = cgroup->kn->id;
+	event->parent_id = cgroup_parent_id(cgroup);
+	length = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
+	/* A path that fills the kernel's buffer may have been cut. */
+	event->path_len = length > 0 && length < CGROUP_EVENT_PATH_MAX ? length : 0;
+	bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir_without_path, struct cgroup *cgroup)
+{
+	if (cgroup_is_ours(cgroup))
+		send_cgroup_event(cgroup, EVENT_CGROUP_MKDIR);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup)
+{
+	if (cgroup_is_ours(cgroup))
+		send_cgroup_event(cgroup, EVENT_CGROUP_RMDIR);
+	return 0;
+}
+
+/*
+ * Run once by user space, by itself: its PID in the initial namespace, which /proc does not tell
+ * from within another.
+ */
+SEC("raw_tp")
+int on_identify(void *ctx)
+{
+	control.own_tgid = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
