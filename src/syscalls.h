@@ -10,7 +10,10 @@
 
 #define SYSCALL_NAME_MAX 32
 
-/* The name, or "sys_N" for an unknown number, which is then written to @buffer. */
+/*
+ * The name, or "sys_N" for an unknown number, which is then written to @buffer; N as the signed
+ * number that a program would pass. An x32 number is without the x32 bit.
+ */
 const char *syscall_name(uint32_t nr, uint32_t abi, char buffer[static SYSCALL_NAME_MAX]);
 
 /* "ia32", "x32", "arm32"; NULL for the machine's own ABI. */
@@ -22,7 +25,7 @@ uint8_t syscall_traits(uint32_t nr, uint32_t abi);
 /* Whether the call waits by design, so that its time says nothing about slowness. */
 bool syscall_is_wait(uint32_t nr, uint32_t abi);
 
-/* Whether @name is a call of any ABI of this machine, or "sys_N". */
+/* Whether @name is a call of any ABI of this machine, or "sys_N" of a number without a name. */
 bool syscall_name_is_known(const char *name);
 
 /* "EAGAIN", or NULL if the number has no name. */
