@@ -169,3 +169,12 @@ struct settings {
 	bool refuse_records; /* tests: as if no record could ever be made */
 	__u8 traits[CALL_ABI_N_][CALLS_MAX];
 };
+
+/* Written by user space, read on every call: a cache line of its own. */
+struct control {
+	__u32 enabled;	  /* both ends are attached */
+	__u32 epoch;	  /* the interval's number, from 1 */
+	__u32 generation; /* of the filters */
+	__s32 own_tgid;	  /* left out */
+	__u8 pad[48];
+};

@@ -70,18 +70,11 @@ _Static_assert(sizeof(struct task_record) + 72 <= 2048, "one slab object of 2 Ki
 
 const volatile struct settings settings;
 
-/* Written by user space, read on every call: a cache line of its own. */
-struct {
-	u32 enabled;	/* both ends are attached */
-	u32 epoch;	/* the interval's number */
-	u32 generation; /* of the filters */
-	s32 own_tgid;
-	u8 pad[48];
-} control __attribute__((aligned(64)));
+struct control control __attribute__((aligned(64)));
 
-u64 records_made;
+__u64 records_made;
 
-u64 lost[LOSS_N_] __attribute__((aligned(64)));
+__u64 lost[LOSS_N_] __attribute__((aligned(64)));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+
+/* A deficit that is this many intervals old is no fold on its way but a lost one. */
+#define DEFICIT_INTERVALS_MAX 3
+
+#define SLOTS_MIN 256
+
+/* Signed: folded − reported is negative while reported calls are still live. */
+struct sums {
+	int64_t count;
+	int64_t errors;
+	int64_t interrupted;
+	int64_t denied;
+	int64_t time_ns;
+	int64_t bytes;
+	/* 32 bits do: they hold one interval's calls and a few thousand live cells' */
+	int32_t buckets[HIST_BUCKETS];
+};
+
+struct row_errno {
+	uint16_t number;
+	int32_t balance;
+	int32_t live;
+};
+
+struct row {
+	struct sums balance; /* folded − reported */
+	struct sums live;    /* in this dump */
+	uint64_t max_ns[2];
+	uint32_t max_epoch[2];
+	struct row_errno *errnos;
+	uint32_t n_errnos;
+	uint32_t idle_intervals;
+	bool is_live; /* had a cell in this dump */
+};
+
+struct row_key {
+	uint32_t nr;
+	uint32_t abi;
+};
+
+struct entry {
+	struct snapshot_task task;
+	uint64_t task_start_ns; /* by thread; else 0 */
+	uint64_t hash;
+	struct row_key *keys; /* beside rows, so that a search stays in few cache lines */
+	struct row *rows;
+	uint32_t n_rows;
+	uint32_t rows_size;
+};
+
+struct ledger {
+	bool by_thread;
+	struct entry **slots; /* open addressing, linear; a power of two */
+	size_t n_slots;
+	size_t n_entries;
+	size_t n_rows;
+	/* Handed out by ledger_close(). */
+	struct snapshot_row *snapshot_rows;
+	size_t snapshot_rows_size;
+	struct errno_delta *errnos;
+	size_t errnos_size;
+	uint64_t settled;     /* calls reported, then lost with a fold: deficits of forgotten rows */
+	uint64_t lost_reported;
+};
+
+int ledger_new(bool by_thread, struct ledger **ret)
+{
+	_cleanup_(freep) struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+	if (!ledger)
+		return -ENOMEM;
+	ledger->slots = calloc(SLOTS_MIN, sizeof(*ledger->slots));
+	if (!ledger->slots)
+		return -ENOMEM;
+	ledger->n_slots = SLOTS_MIN;
+	ledger->by_thread = by_thread;
+	*ret = TAKE_PTR(ledger);
+	return 0;
+}
+
+static void entry_free(struct entry *entry)
+{
+	for (uint32_t i = 0; i < entry->n_rows; i++)
+		free(entry->rows[i].errnos);
+	free(entry->keys);
+	free(entry->rows);
+	free(entry);
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	for (size_t i = 0; i < ledger->n_slots; i++) {
+		if (ledger->slots[i])
+			entry_free(ledger->slots[i]);
+	}
+	free(ledger->slots);
+	free(ledger->snapshot_rows);
+	free(ledger->errnos);
+	free(ledger);
+}
+
+size_t ledger_rows(const struct ledger *ledger)
+{
+	return ledger->n_rows;
+}
+
+/* What follows the NUL may be left over from an earlier name. */
+static void copy_comm(char ret[static COMM_LEN], const char comm[static COMM_LEN])
+{
+	size_t n = strnlen(comm, COMM_LEN - 1);
+
+	memcpy(ret, comm, n);
+	memset(ret + n, 0, COMM_LEN - n);
+}
+
+void ledger_task_of(const struct batch *batch, bool by_thread, struct snapshot_task *ret)
+{
+	*ret = (struct snapshot_task){
+		.cgroup_id = batch->cgroup_id,
+		.process_start_ns = batch->process_start_ns,
+		.pid = batch->tgid,
+		.vpid = batch->vpid,
+		.tid = by_thread ? batch->tid : 0,
+	};
+	copy_comm(ret->process_comm, batch->process_comm);
+	if (by_thread)
+		copy_comm(ret->comm, batch->comm);
+}
+
+static uint64_t hash_mix(uint64_t hash, uint64_t value)
+{
+	hash ^= value;
+	hash *= 0x9e3779b97f4a7c15ull;
+	return hash ^ (hash >> 29);
+}
+
+/* The thread's own name is no part of the key: a thread that renames itself stays one. */
+static uint64_t task_hash(const struct snapshot_task *task, uint64_t task_start_ns)
+{
+	uint64_t words[COMM_LEN / 8];
+	uint64_t hash;
+
+	memcpy(words, task->process_comm, sizeof(words));
+	hash = hash_mix(task->cgroup_id, task->process_start_ns);
+	hash = hash_mix(hash, (uint64_t)(uint32_t)task->pid << 32 | (uint32_t)task->tid);
+	hash = hash_mix(hash, task_start_ns);
+	hash = hash_mix(hash, words[0]);
+	return hash_mix(hash, words[1]);
+}
+
+static bool task_equal(const struct entry *entry, const struct snapshot_task *task,
+		       uint64_t task_start_ns)
+{
+	const struct snapshot_task *own = &entry->task;
+
+	return own->cgroup_id == task->cgroup_id &&
+	       own->process_start_ns == task->process_start_ns && own->pid == task->pid &&
+	       own->tid == task->tid && entry->task_start_ns == task_start_ns &&
+	       memcmp(own->process_comm, task->process_comm, COMM_LEN) == 0;
+}
+
+static void slots_insert(struct entry **slots, size_t n_slots, struct entry *entry)
+{
+	size_t i = entry->hash & (n_slots - 1);
+
+	while (slots[i])
+		i = (i + 1) & (n_slots - 1);
+	slots[i] = entry;
+}
+
+static int slots_rehash(struct ledger *ledger, size_t n_slots)
+{
+	struct entry **slots = calloc(n_slots, sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < ledger->n_slots; i++) {
+		if (ledger->slots[i])
+			slots_insert(slots, n_slots, ledger->slots[i]);
+	}
+	free(ledger->slots);
+	ledger->slots = slots;
+	ledger->n_slots = n_slots;
+	return 0;
+}
+
+static int find_entry(struct ledger *ledger, const struct batch *batch, struct entry **ret)
+{
+	struct snapshot_task task;
+	struct entry *entry;
+	uint64_t task_start_ns = ledger->by_thread ? batch->task_start_ns : 0;
+	uint64_t hash;
+	int r;
+
+	ledger_task_of(batch, ledger->by_thread, &task);
+	hash = task_hash(&task, task_start_ns);
+	for (size_t i = hash & (ledger->n_slots - 1); ledger->slots[i];
+	     i = (i + 1) & (ledger->n_slots - 1)) {
+		entry = ledger->slots[i];
+		if (entry->hash == hash && task_equal(entry, &task, task_start_ns)) {
+			memcpy(entry->task.comm, task.comm, COMM_LEN);
+			*ret = entry;
+			return 0;
+		}
+	}
+
+	if ((ledger->n_entries + 1) * 4 > ledger->n_slots * 3) {
+		r = slots_rehash(ledger, ledger->n_slots * 2);
+		if (r < 0)
+			return r;
+	}
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return -ENOMEM;
+	entry->task = task;
+	entry->task_start_ns = task_start_ns;
+	entry->hash = hash;
+	slots_insert(ledger->slots, ledger->n_slots, entry);
+	ledger->n_entries++;
+	*ret = entry;
+	return 0;
+}
+
+static int entry_grow(struct entry *entry)
+{
+	uint32_t size = entry->rows_size ? entry->rows_size * 2 : 4;
+	struct row_key *keys = realloc(entry->keys, size * sizeof(*keys));
+	struct row *rows;
+
+	if (!keys)
+		return -ENOMEM;
+	entry->keys = keys;
+	rows = realloc(entry->rows, size * sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	entry->rows = rows;
+	entry->rows_size = size;
+	return 0;
+}
+
+static int find_row(struct ledger *ledger, struct entry *entry, const struct cell *cell,
+		    struct row **ret)
+{
+	int r;
+
+	for (uint32_t i = 0; i < entry->n_rows; i++) {
+		if (entry->keys[i].nr == cell->nr && entry->keys[i].abi == cell->abi) {
+			*ret = &entry->rows[i];
+			return 0;
+		}
+	}
+	if (entry->n_rows == entry->rows_size) {
+		r = entry_grow(entry);
+		if (r < 0)
+			return r;
+	}
+	entry->keys[entry->n_rows] = (struct row_key){ .nr = cell->nr, .abi = cell->abi };
+	*ret = &entry->rows[entry->n_rows++];
+	**ret = (struct row){ 0 };
+	ledger->n_rows++;
+	return 0;
+}
+
+static void sums_add_cell(struct sums *sums, const struct cell *cell)
+{
+	sums->count += cell->count;
+	sums->errors += cell->errors;
+	sums->interrupted += cell->interrupted;
+	sums->denied += cell->denied;
+	sums->time_ns += (int64_t)cell->time_ns;
+	sums->bytes += (int64_t)cell->bytes;
+	for (int i = 0; i < HIST_BUCKETS; i++)
+		sums->buckets[i] += cell->buckets[i];
+}
+
+static int row_find_errno(struct row *row, uint16_t number, struct row_errno **ret)
+{
+	struct row_errno *errnos;
+
+	for (uint32_t i = 0; i < row->n_errnos; i++) {
+		if (row->errnos[i].number == number) {
+			*ret = &row->errnos[i];
+			return 0;
+		}
+	}
+	errnos = realloc(row->errnos, (row->n_errnos + 1) * sizeof(*errnos));
+	if (!errnos)
+		return -ENOMEM;
+	row->errnos = errnos;
+	*ret = &errnos[row->n_errnos++];
+	**ret = (struct row_errno){ .number = number };
+	return 0;
+}
+
+static int row_add_errnos(struct row *row, const struct cell *cell, bool live)
+{
+	for (int i = 0; i < CELL_ERRNOS && cell->errnos[i].number; i++) {
+		struct row_errno *row_errno;
+		int r;
+
+		r = row_find_errno(row, cell->errnos[i].number, &row_errno);
+		if (r < 0)
+			return r;
+		if (live)
+			row_errno->live += cell->errnos[i].count;
+		else
+			row_errno->balance += cell->errnos[i].count;
+	}
+	return 0;
+}
+
+static void row_add_max(struct row *row, const struct cell *cell)
+{
+	for (int i = 0; i < 2; i++) {
+		uint32_t epoch = cell->max_epoch[i];
+
+		if (epoch > row->max_epoch[i]) {
+			row->max_epoch[i] = epoch;
+			row->max_ns[i] = cell->max_ns[i];
+		} else if (epoch && epoch == row->max_epoch[i] && cell->max_ns[i] > row->max_ns[i]) {
+			row->max_ns[i] = cell->max_ns[i];
+		}
+	}
+}
+
+static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t n_cells, bool live)
+{
+	struct entry *entry;
+	int r;
+
+	if (n_cells == 0)
+		return 0;
+	if (n_cells > CELLS_MAX)
+		return -EINVAL;
+	r = find_entry(ledger, batch, &entry);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < n_cells; i++) {
+		const struct cell *cell = &batch->cells[i];
+		struct row *row;
+
+		r = find_row(ledger, entry, cell, &row);
+		if (r < 0)
+			return r;
+		sums_add_cell(live ? &row->live : &row->balance, cell);
+		r = row_add_errnos(row, cell, live);
+		if (r < 0)
+			return r;
+		row_add_max(row, cell);
+		row->is_live |= live;
+	}
+	return 0;
+}
+
+int ledger_fold(struct ledger *ledger, const struct batch *batch)
+{
+	return ledger_add(ledger, batch, batch->n_cells, false);
+}
+
+int ledger_live(struct ledger *ledger, const struct batch *batch, uint32_t n_cells)
+{
+	return ledger_add(ledger, batch, n_cells, true);
+}
+
+/* What @balance and @live come to, as far as it is new; @balance has it reported afterwards. */
+static uint64_t take64(int64_t *balance, int64_t live)
+{
+	int64_t delta = *balance + live;
+
+	if (delta <= 0)
+		return 0;
+	*balance -= delta;
+	return (uint64_t)delta;
+}
+
+static uint32_t take32(int32_t *balance, int32_t live)
+{
+	int32_t delta = *balance + live;
+
+	if (delta <= 0)
+		return 0;
+	*balance -= delta;
+	return (uint32_t)delta;
+}
+
+/*
+ * The maximum of the calls counted in the interval of @epoch. Calls that end between the change
+ * of epoch and the reading of their cell are counted already and carry the next epoch, so both
+ * are looked at; the histogram then says which of the two it can have been.
+ */
+static uint64_t row_max(const struct row *row, uint32_t epoch, const struct call_stats *stats)
+{
+	uint64_t timed = 0, max_ns = 0, low_ns, high_ns;
+	int top = -1;
+
+	for (int i = 0; i < HIST_BUCKETS; i++) {
+		timed += stats->buckets[i];
+		if (stats->buckets[i])
+			top = i;
+	}
+	if (timed == 0)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		if (row->max_epoch[i] >= epoch && row->max_ns[i] > max_ns)
+			max_ns = row->max_ns[i];
+	}
+	low_ns = top == 0 ? 0 : (uint64_t)HIST_FIRST_END_NS << (top - 1);
+	high_ns = top == HIST_BUCKETS - 1 ? UINT64_MAX : ((uint64_t)HIST_FIRST_END_NS << top) - 1;
+	if (low_ns < stats->time_ns / timed)
+		low_ns = stats->time_ns / timed;
+	if (max_ns > high_ns)
+		max_ns = high_ns;
+	return max_ns < low_ns ? low_ns : max_ns;
+}
+
+/*
+ * Moves @row's difference to @ret; returns whether there is any. A cell is read while its owner
+ * writes, the count last: what is ahead of the count waits for it.
+ */
+static bool row_take(struct row *row, uint32_t epoch, struct call_stats *ret)
+{
+	if (row->balance.count + row->live.count <= 0 &&
+	    row->balance.denied + row->live.denied <= 0)
+		return false;
+
+	*ret = (struct call_stats){
+		.count = take64(&row->balance.count, row->live.count),
+		.errors = take64(&row->balance.errors, row->live.errors),
+		.interrupted = take64(&row->balance.interrupted, row->live.interrupted),
+		.denied = take64(&row->balance.denied, row->live.denied),
+		.time_ns = take64(&row->balance.time_ns, row->live.time_ns),
+		.bytes = take64(&row->balance.bytes, row->live.bytes),
+	};
+	for (int i = 0; i < HIST_BUCKETS; i++)
+		ret->buckets[i] = take32(&row->balance.buckets[i], row->live.buckets[i]);
+	ret->max_ns = row_max(row, epoch, ret);
+	return true;
+}
+
+/* How many calls were reported while live and are neither live nor folded any more. */
+static uint64_t row_deficit(const struct row *row)
+{
+	int64_t count = row->balance.count + row->live.count;
+	int64_t denied = row->balance.denied + row->live.denied;
+
+	return (uint64_t)(count < 0 ? -count : 0) + (uint64_t)(denied < 0 ? -denied : 0);
+}
+
+static bool sums_are_zero(const struct sums *sums)
+{
+	static const struct sums zero;
+
+	return memcmp(sums, &zero, sizeof(zero)) == 0;
+}
+
+/* Whether nothing more can come of it. */
+static bool row_is_over(struct row *row)
+{
+	if (row->is_live) {
+		row->idle_intervals = 0;
+		return false;
+	}
+	row->idle_intervals++;
+	return sums_are_zero(&row->balance) || row->idle_intervals > DEFICIT_INTERVALS_MAX;
+}
+
+static void entry_drop_row(struct entry *entry, uint32_t i)
+{
+	uint32_t last = --entry->n_rows;
+
+	free(entry->rows[i].errnos);
+	if (i != last) {
+		entry->rows[i] = entry->rows[last];
+		entry->keys[i] = entry->keys[last];
+	}
+}
+
+static int take_errnos(struct ledger *ledger, struct row *row, size_t *n_errnos, uint32_t *ret_n)
+{
+	*ret_n = 0;
+	for (uint32_t i = 0; i < row->n_errnos; i++) {
+		struct row_errno *row_errno = &row->errnos[i];
+		uint32_t delta = take32(&row_errno->balance, row_errno->live);
+
+		row_errno->live = 0;
+		if (!delta)
+			continue;
+		if (*n_errnos == ledger->errnos_size) {
+			size_t size = ledger->errnos_size ? ledger->errnos_size * 2 : 256;
+			struct errno_delta *errnos;
+
+			errnos = realloc(ledger->errnos, size * sizeof(*errnos));
+			if (!errnos)
+				return -ENOMEM;
+			ledger->errnos = errnos;
+			ledger->errnos_size = size;
+		}
+		ledger->errnos[(*n_errnos)++] =
+			(struct errno_delta){ .number = row_errno->number, .count = delta };
+		(*ret_n)++;
+	}
+	return 0;
+}
+
+static int snapshot_row_next(struct ledger *ledger, size_t n, struct snapshot_row **ret)
+{
+	if (n == ledger->snapshot_rows_size) {
+		size_t size = ledger->snapshot_rows_size ? ledger->snapshot_rows_size * 2 : 256;
+		struct snapshot_row *rows = realloc(ledger->snapshot_rows, size * sizeof(*rows));
+
+		if (!rows)
+			return -ENOMEM;
+		ledger->snapshot_rows = rows;
+		ledger->snapshot_rows_size = size;
+	}
+	*ret = &ledger->snapshot_rows[n];
+	return 0;
+}
+
+static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoch,
+		       size_t *n_snapshot_rows, size_t *n_errnos, uint64_t *deficit)
+{
+	for (uint32_t i = 0; i < entry->n_rows; i++) {
+		struct row *row = &entry->rows[i];
+		struct snapshot_row *out;
+		int r;
+
+		r = snapshot_row_next(ledger, *n_snapshot_rows, &out);
+		if (r < 0)
+			return r;
+		if (row_take(row, epoch, &out->stats)) {
+			out->task = &entry->task;
+			out->nr = entry->keys[i].nr;
+			out->abi = entry->keys[i].abi;
+			r = take_errnos(ledger, row, n_errnos, &out->n_errnos);
+			if (r < 0)
+				return r;
+			(*n_snapshot_rows)++;
+		}
+		*deficit += row_deficit(row);
+		for (uint32_t k = 0; k < row->n_errnos; k++)
+			row->errnos[k].live = 0;
+		row->live = (struct sums){ 0 };
+	}
+	return 0;
+}
+
+/*
+ * Forgets rows, and entries without any. An entry that was reported in this interval stays for
+ * another: the snapshot points to it.
+ */
+static int forget(struct ledger *ledger)
+{
+	size_t n_slots = ledger->n_slots;
+	bool removed = false;
+
+	for (size_t s = 0; s < ledger->n_slots; s++) {
+		struct entry *entry = ledger->slots[s];
+
+		if (!entry)
+			continue;
+		if (entry->n_rows == 0) {
+			entry_free(entry);
+			ledger->slots[s] = NULL;
+			ledger->n_entries--;
+			removed = true;
+			continue;
+		}
+		for (uint32_t i = entry->n_rows; i-- > 0;) {
+			struct row *row = &entry->rows[i];
+
+			if (row_is_over(row)) {
+				ledger->settled += row_deficit(row);
+				entry_drop_row(entry, i);
+				ledger->n_rows--;
+			} else {
+				row->is_live = false;
+			}
+		}
+	}
+	if (!removed)
+		return 0;
+
+	/* Linear probing bears no holes. */
+	while (n_slots > SLOTS_MIN && ledger->n_entries * 8 < n_slots)
+		n_slots /= 2;
+	return slots_rehash(ledger, n_slots);
+}
+
+int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, struct snapshot *ret)
+{
+	size_t n_rows = 0, n_errnos = 0, next_errno = 0;
+	uint64_t deficit = 0, lost;
+	int r;
+
+	for (size_t s = 0; s < ledger->n_slots; s++) {
+		if (!ledger->slots[s])
+			continue;
+		r = entry_close(ledger, ledger->slots[s], epoch, &n_rows, &n_errnos, &deficit);
+		if (r < 0)
+			return r;
+	}
+	/* Only when the array has its final place can rows point into it. */
+	for (size_t i = 0; i < n_rows; i++) {
+		ledger->snapshot_rows[i].errnos = ledger->errnos + next_errno;
+		next_errno += ledger->snapshot_rows[i].n_errnos;
+	}
+
+	lost = ring_lost > ledger->settled + deficit ? ring_lost - ledger->settled - deficit : 0;
+	if (lost > ledger->lost_reported) {
+		ret->lost[LOSS_RING_FULL] += lost - ledger->lost_reported;
+		ledger->lost_reported = lost;
+	}
+	r = forget(ledger);
+	if (r < 0)
+		return r;
+	ret->rows = ledger->snapshot_rows;
+	ret->n_rows = (uint32_t)n_rows;
+	return 0;
+}
