@@ -9,8 +9,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct host_cache;
 struct host_root;
 struct json_t;
+
+#define UID_NOBODY_ELSE ((uid_t)-1)
 
 /*
  * Opens @dir as the host's root. NULL: decide by evidence ("/", or /proc/1/root in a
@@ -18,13 +21,16 @@ struct json_t;
  */
 int host_root_open(const char *dir, struct host_root **ret);
 void host_root_close(struct host_root *root);
+void host_root_closep(struct host_root **root);
 
-int host_root_fd(const struct host_root *root);	       /* borrowed */
-const char *host_root_path(const struct host_root *root); /* as given, for messages */
+int host_root_fd(const struct host_root *root);			  /* borrowed */
+const char *host_root_path(const struct host_root *root);	  /* as given, for messages */
+struct host_cache *host_root_cache(const struct host_root *root); /* src/host_cache.h */
 
 /*
  * Opens the directory @path below the root, symlinks resolved within the root
- * (openat2 RESOLVE_IN_ROOT). For well-known base directories only. Returns an fd or -errno.
+ * (openat2 RESOLVE_IN_ROOT). For well-known base directories only. Returns an fd, an O_PATH one
+ * where the directory may be searched but not listed, or -errno.
  */
 int host_root_open_dir(const struct host_root *root, const char *path);
 
@@ -36,11 +42,14 @@ struct file_stamp {
 	int64_t size;
 };
 
+/* Whether two stamps are of the same unchanged file. */
+int file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
+
 /*
  * Reads the regular file @path below @base_fd whole, no symlink followed on any component, of at
  * most @max_bytes, owned by root, the owner of the host root's directory, or @uid_allowed
- * ((uid_t)-1: nobody else). Returns the length and a NUL-terminated buffer to free(), or -errno:
- * -ENOENT; -ELOOP a symlink; -EFBIG; -EINVAL not a regular file; -EPERM a foreign owner.
+ * (UID_NOBODY_ELSE: nobody else). Returns the length and a NUL-terminated buffer to free(), or
+ * -errno: -ENOENT; -ELOOP a symlink; -EFBIG; -EINVAL not a regular file; -EPERM a foreign owner.
  */
 ssize_t host_root_read_at(const struct host_root *root, int base_fd, const char *path,
 			  size_t max_bytes, uid_t uid_allowed, char **ret,
@@ -53,6 +62,16 @@ ssize_t host_root_read_at(const struct host_root *root, int base_fd, const char 
 int host_root_read_json_at(const struct host_root *root, int base_fd, const char *path,
 			   size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
 			   struct file_stamp *ret_stamp);
+
+/*
+ * As host_root_read_at(), for the host's own configuration: @path is below the root, and symlinks
+ * are resolved within it, since distributions link these files about.
+ */
+ssize_t host_root_read_config(const struct host_root *root, const char *path, size_t max_bytes,
+			      char **ret);
+
+/* The stamp of @path below @base_fd, without opening it. Returns 0 or -errno. */
+int host_root_stat_at(int base_fd, const char *path, struct file_stamp *ret);
 
 /* Whether @id may become a component of a path: [A-Za-z0-9_.-]{1,128}, not starting with '.'. */
 int host_root_id_is_safe(const char *id);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What was found below the host's root, remembered for a while: base directories (also that they
+ * are missing), configuration files, listings and large JSON documents that many containers share.
+ * A thousand containers ask for the same twenty directories; they are opened once.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "host_root.h"
+
+struct host_cache;
+struct json_t;
+
+int host_cache_new(const struct host_root *root, struct host_cache **ret);
+void host_cache_free(struct host_cache *cache);
+
+/* Forgets everything: what was missing may have come, what is held may have been replaced. */
+void host_cache_forget(struct host_cache *cache);
+
+/* Forgets the documents, which are large, and the listings, which change; keeps the directories. */
+void host_cache_trim(struct host_cache *cache);
+
+/*
+ * What is returned below is borrowed and valid until one of the functions above, or until 96 other
+ * things have been asked for.
+ */
+
+/* An fd of the base directory @path, or -errno. */
+int host_cache_dir(const struct host_root *root, const char *path);
+
+/* The text of the configuration file @path, or NULL. */
+const char *host_cache_text(const struct host_root *root, const char *path);
+
+/* The names in the directory @path as "/name/name/", or NULL: no name holds a slash. */
+const char *host_cache_list(const struct host_root *root, const char *path);
+
+/* The JSON document @path below the base directory @base. Returns 0 or -errno. */
+int host_cache_json(const struct host_root *root, const char *base, const char *path,
+		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret);
+
+/* Reads a JSON file below a base directory, without remembering it: opens it only if it is there.
+ */
+int host_cache_read_json(const struct host_root *root, const char *base, const char *path,
+			 size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
+			 struct file_stamp *ret_stamp);

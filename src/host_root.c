@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two ways of opening, by what is trusted. A base directory is a place that only the host's
+ * administrator arranges: its symlinks count, resolved as if the host's root were ours. What lies
+ * below a base follows no link at all, so that nobody who gets to write there can point us
+ * elsewhere.
+ */
+#include "host_root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "host_cache.h"
+
+#define PID_NS_INITIAL 4026531836U /* PROC_PID_INIT_INO, the same on every kernel */
+#define SAFE_ID_MAX    128
+#define EAGAIN_TRIES   8
+#define LINKS_MAX      40 /* as the kernel's own limit */
+
+struct host_root {
+	int fd;
+	uid_t owner;
+	char *path;
+	struct host_cache *cache;
+};
+
+/* The host's init is visible and lives in another mount namespace: then its root is the host's. */
+static const char *root_by_evidence(void)
+{
+	struct stat pid_ns, init_mnt, own_mnt;
+
+	if (stat("/proc/self/ns/pid", &pid_ns) < 0 || pid_ns.st_ino != PID_NS_INITIAL)
+		return "/";
+	if (stat("/proc/1/ns/mnt", &init_mnt) < 0 || stat("/proc/self/ns/mnt", &own_mnt) < 0)
+		return "/";
+	if (init_mnt.st_dev == own_mnt.st_dev && init_mnt.st_ino == own_mnt.st_ino)
+		return "/";
+	return "/proc/1/root";
+}
+
+int host_root_open(const char *dir, struct host_root **ret)
+{
+	_cleanup_(host_root_closep) struct host_root *root = NULL;
+	struct stat st;
+	int r;
+
+	root = calloc(1, sizeof(*root));
+	if (!root)
+		return -ENOMEM;
+	root->fd = -1;
+
+	if (!dir)
+		dir = root_by_evidence();
+	root->path = strdup(dir);
+	if (!root->path)
+		return -ENOMEM;
+
+	root->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root->fd < 0)
+		return -errno;
+	if (fstat(root->fd, &st) < 0)
+		return -errno;
+	root->owner = st.st_uid;
+
+	r = host_cache_new(root, &root->cache);
+	if (r < 0)
+		return r;
+
+	*ret = TAKE_PTR(root);
+	return 0;
+}
+
+void host_root_close(struct host_root *root)
+{
+	if (!root)
+		return;
+
+	host_cache_free(root->cache);
+	closep(&root->fd);
+	free(root->path);
+	free(root);
+}
+
+void host_root_closep(struct host_root **root)
+{
+	host_root_close(*root);
+}
+
+int host_root_fd(const struct host_root *root)
+{
+	return root->fd;
+}
+
+const char *host_root_path(const struct host_root *root)
+{
+	return root->path;
+}
+
+struct host_cache *host_root_cache(const struct host_root *root)
+{
+	return root->cache;
+}
+
+/* EAGAIN: a rename or mount elsewhere raced with the walk and the kernel could not be sure. */
+static int open_resolved(int dirfd, const char *path, int flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = (uint64_t)flags, .resolve = resolve };
+	long fd = -1;
+
+	for (int i = 0; i < EAGAIN_TRIES; i++) {
+		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Older kernels do not have openat2, and seccomp profiles that do not know it say EPERM. */
+static bool openat2_refused(int error)
+{
+	return error == -ENOSYS || error == -EPERM;
+}
+
+/* The next component of @path at *@pos, skipping slashes; its length, 0 at the end. */
+static size_t next_component(const char *path, size_t *pos)
+{
+	*pos += strspn(path + *pos, "/");
+	return strcspn(path + *pos, "/");
+}
+
+/* Opens one component; -ELOOP if it is a symlink. O_PATH, since only the last one is for reading.
+ */
+static int open_component(int dirfd, const char *name, bool is_last, int flags)
+{
+	int fd;
+
+	if (!is_last)
+		flags = O_PATH | O_DIRECTORY;
+	fd = openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOTDIR) {
+		struct stat st;
+
+		/* With O_DIRECTORY a symlink is ENOTDIR rather than ELOOP. */
+		if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+			return -ELOOP;
+		return -ENOTDIR;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Walks @path component by component without following a link. On failure *@ret_at is the offset
+ * and *@ret_parent_fd, if wanted, the open parent of the component that failed.
+ */
+static int walk_nofollow(int dirfd, const char *path, int flags, size_t *ret_at, int *ret_parent_fd)
+{
+	_cleanup_(closep) int fd = -1;
+	char name[NAME_MAX + 1];
+	size_t pos = 0, len;
+
+	for (;;) {
+		int parent = fd >= 0 ? fd : dirfd, next;
+		size_t behind;
+
+		len = next_component(path, &pos);
+		if (len == 0)
+			break;
+		if (ret_at)
+			*ret_at = pos;
+		if (len > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(name, path + pos, len);
+		name[len] = 0;
+
+		behind = pos + len;
+		next = strcmp(name, "..") == 0
+			       ? -EXDEV
+			       : open_component(parent, name, next_component(path, &behind) == 0,
+						flags);
+		if (next < 0) {
+			if (ret_parent_fd)
+				*ret_parent_fd = fcntl(parent, F_DUPFD_CLOEXEC, 0);
+			return next;
+		}
+		closep(&fd);
+		fd = next;
+		pos += len;
+	}
+	if (fd < 0)
+		return open_component(dirfd, ".", true, flags);
+	return TAKE_FD(fd);
+}
+
+/* Puts @target in the place of the component at @at; an absolute one starts over at the root. */
+static int splice_link(char path[static PATH_MAX], size_t at, const char *target)
+{
+	_cleanup_(freep) char *joined = NULL;
+	size_t len = strcspn(path + at, "/");
+	int n;
+
+	n = asprintf(&joined, "%.*s%s%s", target[0] == '/' ? 0 : (int)at, path, target,
+		     path + at + len);
+	if (n < 0) {
+		joined = NULL;
+		return -ENOMEM;
+	}
+	if (n >= PATH_MAX)
+		return -ENAMETOOLONG;
+
+	memcpy(path, joined, (size_t)n + 1);
+	return 0;
+}
+
+/* Drops the ".." at @at and the component before it; at the root ".." is the root. */
+static void drop_parent(char *path, size_t at)
+{
+	size_t start = at;
+
+	while (start > 0 && path[start - 1] == '/')
+		start--;
+	while (start > 0 && path[start - 1] != '/')
+		start--;
+	memmove(path + start, path + at + 2, strlen(path + at + 2) + 1);
+}
+
+/*
+ * What RESOLVE_IN_ROOT does. Everything before the component that stopped the walk is free of
+ * links, so that dropping a parent by text is right there.
+ */
+static int open_in_root_by_hand(int root_fd, const char *given, int flags)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+
+	if (strlen(given) >= sizeof(path))
+		return -ENAMETOOLONG;
+	strcpy(path, given);
+
+	for (int links = 0; links < LINKS_MAX; links++) {
+		_cleanup_(closep) int parent_fd = -1;
+		char name[NAME_MAX + 1];
+		size_t at = 0, len;
+		ssize_t n;
+		int r;
+
+		r = walk_nofollow(root_fd, path, flags, &at, &parent_fd);
+		if (r == -EXDEV) {
+			drop_parent(path, at);
+			continue;
+		}
+		if (r != -ELOOP)
+			return r;
+
+		len = strcspn(path + at, "/");
+		snprintf(name, sizeof(name), "%.*s", (int)len, path + at);
+		n = readlinkat(parent_fd, name, target, sizeof(target) - 1);
+		if (n < 0)
+			return -errno;
+		target[n] = 0;
+		r = splice_link(path, at, target);
+		if (r < 0)
+			return r;
+	}
+	return -ELOOP;
+}
+
+static int open_in_root(const struct host_root *root, const char *path, int flags)
+{
+	int fd;
+
+	fd = open_resolved(root->fd, path, flags | O_CLOEXEC, RESOLVE_IN_ROOT);
+	if (openat2_refused(fd))
+		fd = open_in_root_by_hand(root->fd, path, flags);
+	return fd;
+}
+
+int host_root_open_dir(const struct host_root *root, const char *path)
+{
+	int fd;
+
+	fd = open_in_root(root, path, O_RDONLY | O_DIRECTORY);
+	if (fd == -EACCES)
+		fd = open_in_root(root, path, O_PATH | O_DIRECTORY);
+	return fd;
+}
+
+/* O_NONBLOCK: a FIFO in the place of a file must not make us wait for a writer. */
+#define READ_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
+
+static int open_beneath(int base_fd, const char *path)
+{
+	int fd;
+
+	fd = open_resolved(base_fd, path, READ_FLAGS | O_NOFOLLOW | O_CLOEXEC,
+			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	if (openat2_refused(fd))
+		fd = path[0] == '/' ? -EXDEV : walk_nofollow(base_fd, path, READ_FLAGS, NULL, NULL);
+	return fd;
+}
+
+static void stamp_of(const struct stat *st, struct file_stamp *ret)
+{
+	*ret = (struct file_stamp){
+		.dev = st->st_dev,
+		.ino = st->st_ino,
+		.mtime_ns = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
+		.size = st->st_size,
+	};
+}
+
+int file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns &&
+	       a->size == b->size;
+}
+
+/* Reads what is there, up to @max_bytes: the size that fstat() told is a hint, files grow. */
+static ssize_t read_bounded(int fd, size_t hint, size_t max_bytes, char **ret)
+{
+	_cleanup_(freep) char *buffer = NULL;
+	size_t size = hint + 2, len = 0;
+
+	for (;;) {
+		char *grown;
+		ssize_t n;
+
+		grown = realloc(buffer, size);
+		if (!grown)
+			return -ENOMEM;
+		buffer = grown;
+
+		n = read(fd, buffer + len, size - 1 - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > max_bytes)
+			return -EFBIG;
+		if (len == size - 1)
+			size *= 2;
+	}
+
+	buffer[len] = 0;
+	*ret = TAKE_PTR(buffer);
+	return (ssize_t)len;
+}
+
+static ssize_t read_checked(const struct host_root *root, int fd, size_t max_bytes,
+			    uid_t uid_allowed, char **ret, struct file_stamp *ret_stamp)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_uid != 0 && st.st_uid != root->owner &&
+	    (uid_allowed == UID_NOBODY_ELSE || st.st_uid != uid_allowed))
+		return -EPERM;
+	if ((uint64_t)st.st_size > max_bytes)
+		return -EFBIG;
+
+	n = read_bounded(fd, (size_t)st.st_size, max_bytes, ret);
+	if (n >= 0 && ret_stamp)
+		stamp_of(&st, ret_stamp);
+	return n;
+}
+
+ssize_t host_root_read_at(const struct host_root *root, int base_fd, const char *path,
+			  size_t max_bytes, uid_t uid_allowed, char **ret,
+			  struct file_stamp *ret_stamp)
+{
+	_cleanup_(closep) int fd = -1;
+
+	fd = open_beneath(base_fd, path);
+	if (fd < 0)
+		return fd;
+	return read_checked(root, fd, max_bytes, uid_allowed, ret, ret_stamp);
+}
+
+ssize_t host_root_read_config(const struct host_root *root, const char *path, size_t max_bytes,
+			      char **ret)
+{
+	_cleanup_(closep) int fd = -1;
+
+	fd = open_in_root(root, path, READ_FLAGS);
+	if (fd < 0)
+		return fd;
+	return read_checked(root, fd, max_bytes, UID_NOBODY_ELSE, ret, NULL);
+}
+
+int host_root_read_json_at(const struct host_root *root, int base_fd, const char *path,
+			   size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
+			   struct file_stamp *ret_stamp)
+{
+	_cleanup_(freep) char *text = NULL;
+	json_t *json;
+	ssize_t n;
+
+	n = host_root_read_at(root, base_fd, path, max_bytes, uid_allowed, &text, ret_stamp);
+	if (n < 0)
+		return (int)n;
+
+	/*
+	 * Without ALLOW_NUL one \u0000 in any string loses the file; without INT_AS_REAL an
+	 * unlimited rlimit (18446744073709551615) in an OCI config does.
+	 */
+	json = json_loadb(text, (size_t)n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+	if (!json)
+		return -EBADMSG;
+
+	*ret = json;
+	return 0;
+}
+
+int host_root_stat_at(int base_fd, const char *path, struct file_stamp *ret)
+{
+	struct stat st;
+
+	if (fstatat(base_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	stamp_of(&st, ret);
+	return 0;
+}
+
+int host_root_id_is_safe(const char *id)
+{
+	size_t len =
+		strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+
+	return len > 0 && len <= SAFE_ID_MAX && id[len] == 0 && id[0] != '.';
+}
