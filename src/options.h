@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The command line, parsed and checked. Pure: no file is opened, nothing but argv and environ is read. */
+/* The command line, parsed and checked. Pure: no file is opened, nothing but argv and environ is
+ * read. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,8 +38,8 @@ struct string_list {
 struct options {
 	enum command command;
 	uint64_t interval_ns;
-	uint64_t intervals; /* 0: until a signal */
-	struct string_list comms; /* cut to 15 bytes */
+	uint64_t intervals;	  /* 0: until a signal */
+	struct string_list comms; /* cut to 15 bytes; at most COMMS_MAX */
 	struct string_list cgroups;
 	struct string_list containers;
 	struct string_list pods;
@@ -51,7 +52,7 @@ struct options {
 	uint32_t top; /* 0: all */
 	enum output_format output;
 	uint64_t in_flight_ns; /* 0: off */
-	const char *listen;    /* NULL: no listener */
+	const char *listen;    /* ADDR:PORT or [ADDR]:PORT; NULL: no listener */
 	uint32_t metrics_syscalls;
 	const char *host_root; /* NULL: by evidence */
 	const char *node;
@@ -65,12 +66,15 @@ struct options {
 
 enum options_result {
 	OPTIONS_RUN,
-	OPTIONS_HELP,	 /* print options_help() on stdout, exit 0 */
+	OPTIONS_HELP, /* print options_help() on stdout, exit 0 */
 	OPTIONS_VERSION,
-	OPTIONS_ERROR,	 /* @ret_error says what and what to do; exit 2 */
+	OPTIONS_ERROR, /* @ret_error says what and what to do, in one line; exit 2 */
 };
 
-/* @node_default: the host name, for --node where $NODE_NAME is unset. */
+/*
+ * @node_default: the host name, for --node where $NODE_NAME is unset. @ret borrows from @argv, the
+ * environment and @node_default; it is to be released with options_done() whatever the result.
+ */
 enum options_result options_parse(int argc, char **argv, const char *node_default,
 				  struct options *ret, char *ret_error, size_t error_size);
 void options_help(FILE *out);
