@@ -13,7 +13,7 @@
 #include "identity.h"
 
 #define CONTAINER_ID_MAX 255
-#define POD_UID_MAX 36
+#define POD_UID_MAX	 36
 #define CGROUP_LINKS_MAX 8 /* deeper links are counted in n_more */
 
 /* What the form of a component says about who made it; the prober starts there. */
@@ -40,36 +40,48 @@ struct cgroup_link {
 	enum cgroup_hint hint;
 	char id[CONTAINER_ID_MAX + 1]; /* 64 hex digits, or a name */
 	size_t start;		       /* offset of the component in the path */
-	size_t end;		       /* offset behind it: the container's own cgroup is path[0, end) */
+	size_t end; /* offset behind it: the container's own cgroup is path[0, end) */
+	/* Of the pod around this link: what the container wrote further in is not in them. */
+	char pod_uid[POD_UID_MAX + 1];
+	enum qos_class qos;
 };
 
 struct cgroup_parse {
 	struct cgroup_link links[CGROUP_LINKS_MAX]; /* outermost first */
 	size_t n_links;
 	size_t n_more;
-	char pod_uid[POD_UID_MAX + 1]; /* "" if none; with dashes, or 32 hex of a static pod */
-	size_t pod_end;		       /* offset behind the pod's component; 0 if none */
+	/* The innermost pod: "" if none; with dashes, or the 32 hex digits of a static pod. */
+	char pod_uid[POD_UID_MAX + 1];
+	size_t pod_end; /* offset behind the pod's component; 0 if none */
 	enum qos_class qos;
 	bool is_root; /* "/" or "/init.scope": the host itself */
-	/* The outermost systemd unit as a span of the path; unit_end 0 if none. */
+	/*
+	 * The outermost systemd unit as a span of the path; unit_end 0 if none. Nothing below the
+	 * first link is one. Below a directory that is no slice, the span starts with that
+	 * directory ("redis/sshd.service"): only systemd's own units go by their bare name.
+	 */
 	size_t unit_start;
 	size_t unit_end;
 	char unit_owner[32]; /* "user@N.service" if the unit is a user's, else "" */
 };
 
-/* Parses @path (with or without the leading slash); never fails. */
+/*
+ * Parses @path (with or without the leading slash, up to a newline if there is one); never fails.
+ * Offsets are into @path as given.
+ */
 void cgroup_path_parse(const char *path, struct cgroup_parse *ret);
 
 /*
  * Finds the path in a line of /proc/PID/cgroup, or in a bare path. Returns where the path
  * starts in @line, and its hierarchy id in @ret_hierarchy (0: v2, -1: it is a bare path).
+ * @ret_hierarchy may be NULL.
  */
 const char *cgroup_line_path(const char *line, int *ret_hierarchy);
 
 /*
  * The full path of what reads as @seen ("/../../x") from within the cgroup @own: drops as many
  * tail components of @own as @seen climbs. Returns 0; -ERANGE if it climbs above the root;
- * -ENAMETOOLONG.
+ * -EINVAL if ".." stands elsewhere; -ENAMETOOLONG. @ret is untouched unless 0.
  */
 int cgroup_path_join(const char *own, const char *seen, char *ret, size_t size);
 
