@@ -524,6 +524,13 @@ static int read_dump(struct collector *collector, size_t *ret_size)
 	return 0;
 }
 
+bool collector_can_read(const struct collector *collector)
+{
+	_cleanup_(closep) int fd = bpf_iter_create(bpf_link__fd(collector->skel->links.on_dump));
+
+	return fd >= 0;
+}
+
 static int compare_marks(const void *a, const void *b)
 {
 	const struct fold_mark *x = a, *y = b;

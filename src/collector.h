@@ -61,6 +61,9 @@ int collector_poll(struct collector *collector);
  */
 int collector_read(struct collector *collector, struct snapshot *ret);
 
+/* Whether it could be read with the privileges there are. */
+bool collector_can_read(const struct collector *collector);
+
 /* Stops counting for good; one more collector_read() has the rest. */
 void collector_detach(struct collector *collector);
 

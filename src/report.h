@@ -72,6 +72,12 @@ int report_build(const struct snapshot *snapshot, const struct report_source *so
 		 const struct options *options, struct report **ret);
 void report_free(struct report *report);
 
+/*
+ * Whether the filters by name take @identity: --containers-only, --container, --pod, --namespace.
+ * Those by place (--cgroup), PID and call are not looked at.
+ */
+bool report_takes_identity(const struct identity *identity, const struct options *options);
+
 /* "no_memory", "ring_full", … */
 const char *loss_cause_name(enum loss_cause cause);
 

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program: knows everyone, and wires them. One event loop over signals, the interval's timer,
+ * the ring buffer and the reader of our output; no threads.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/cgroup_tree.h"
+#include "src/cleanup.h"
+#include "src/collector.h"
+#include "src/host_root.h"
+#include "src/options.h"
+#include "src/output.h"
+#include "src/privileges.h"
+#include "src/report.h"
+#include "src/resolve.h"
+#include "src/resolver.h"
+#include "src/selection.h"
+
+#define NSEC_PER_SEC 1000000000ull
+
+/* How often the resolver looks after what is pending and what may have been renamed. */
+#define RESOLVER_TICK_NS (250 * 1000000ull)
+
+/* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
+#define SELECTION_CHECK_NS (5 * NSEC_PER_SEC)
+
+struct monitor {
+	const struct options *options;
+	struct host_root *root;
+	struct cgroup_tree *tree;
+	struct resolver *resolver;
+	struct selection *selection;
+	struct collector *collector;
+	uint64_t *excluded; /* cgroups that the kernel leaves out */
+	size_t n_excluded;
+	size_t excluded_size;
+	uint64_t selection_checked_ns;
+	uint64_t resolver_ticked_ns;
+	uint64_t intervals;
+	int epoll_fd;
+	int signal_fd;
+	int timer_fd;
+	bool stop;
+};
+
+/* What woke the loop. */
+enum event {
+	EVENT_SIGNAL,
+	EVENT_TIMER,
+	EVENT_RING,
+	EVENT_READER,
+};
+
+__attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)fputs("cgscope: ", stderr);
+	(void)vfprintf(stderr, format, args);
+	(void)fputc('\n', stderr);
+	va_end(args);
+	return EXIT_FAILURE;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+static void on_cgroup_made(uint64_t id, const char *path, void *data)
+{
+	struct monitor *monitor = data;
+
+	resolver_cgroup_made(monitor->resolver, id, path);
+}
+
+static void on_cgroup_removed(uint64_t id, void *data)
+{
+	struct monitor *monitor = data;
+
+	resolver_cgroup_removed(monitor->resolver, id);
+}
+
+static const struct identity *identify(uint64_t cgroup_id, void *data)
+{
+	struct monitor *monitor = data;
+
+	return resolver_identify(monitor->resolver, cgroup_id, now_ns());
+}
+
+static bool is_selected(uint64_t cgroup_id, void *data)
+{
+	struct monitor *monitor = data;
+
+	return selection_takes_path(monitor->selection,
+				    resolver_path(monitor->resolver, cgroup_id));
+}
+
+static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
+{
+	const struct identity *identity = resolver_identify(monitor->resolver, cgroup_id, now_ns());
+
+	return selection_excludes(monitor->selection, resolver_path(monitor->resolver, cgroup_id),
+				  identity);
+}
+
+static int exclude(struct monitor *monitor, uint64_t cgroup_id)
+{
+	if (collector_exclude_cgroup(monitor->collector, cgroup_id) < 0)
+		return 0; /* the table is full: the report filters the rest */
+	if (monitor->n_excluded == monitor->excluded_size) {
+		size_t size = monitor->excluded_size ? monitor->excluded_size * 2 : 64;
+		uint64_t *excluded = realloc(monitor->excluded, size * sizeof(*excluded));
+
+		if (!excluded)
+			return -ENOMEM;
+		monitor->excluded = excluded;
+		monitor->excluded_size = size;
+	}
+	monitor->excluded[monitor->n_excluded++] = cgroup_id;
+	return 0;
+}
+
+/* What no filter wants is left to the kernel to leave out; what came to be wanted, taken back. */
+static int update_exclusions(struct monitor *monitor, const struct snapshot *snapshot)
+{
+	uint64_t last = 0;
+	uint64_t now = now_ns();
+	int r;
+
+	if (!selection_is_active(monitor->selection))
+		return 0;
+	for (uint32_t i = 0; i < snapshot->n_rows; i++) {
+		uint64_t id = snapshot->rows[i].task->cgroup_id;
+
+		if (id == last)
+			continue;
+		last = id;
+		if (is_excluded(monitor, id)) {
+			r = exclude(monitor, id);
+			if (r < 0)
+				return r;
+		}
+	}
+	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
+		return 0;
+	monitor->selection_checked_ns = now;
+	for (size_t i = monitor->n_excluded; i-- > 0;) {
+		if (is_excluded(monitor, monitor->excluded[i]))
+			continue;
+		collector_include_cgroup(monitor->collector, monitor->excluded[i]);
+		monitor->excluded[i] = monitor->excluded[--monitor->n_excluded];
+	}
+	return 0;
+}
+
+static void tick_resolver(struct monitor *monitor)
+{
+	monitor->resolver_ticked_ns = now_ns();
+	resolver_tick(monitor->resolver, monitor->resolver_ticked_ns);
+}
+
+static void report_freep(struct report **report)
+{
+	report_free(*report);
+}
+
+/* Ends the interval and prints it. 0, -EPIPE when nobody reads any more, or another -errno. */
+static int print_interval(struct monitor *monitor)
+{
+	const struct report_source source = {
+		.identify = identify,
+		.selected = monitor->options->cgroups.n ? is_selected : NULL,
+		.data = monitor,
+	};
+	_cleanup_(report_freep) struct report *report = NULL;
+	output_fn output = monitor->options->output == OUTPUT_JSON ? output_json : output_text;
+	struct snapshot snapshot;
+	int r;
+
+	r = collector_read(monitor->collector, &snapshot);
+	if (r < 0)
+		return fail("cannot read the counters: %s", strerror(-r)), r;
+	tick_resolver(monitor);
+	r = report_build(&snapshot, &source, monitor->options, &report);
+	if (r < 0)
+		return fail("cannot build the report: %s", strerror(-r)), r;
+	r = output(report, monitor->options, stdout);
+	if (r == 0 && fflush(stdout) != 0)
+		r = -errno;
+	if (r < 0) {
+		if (r != -EPIPE)
+			fail("cannot write to standard output: %s", strerror(-r));
+		return r;
+	}
+	monitor->intervals++;
+	r = update_exclusions(monitor, &snapshot);
+	return r < 0 ? fail("%s", strerror(-r)), r : 0;
+}
+
+static int print_last_interval(struct monitor *monitor)
+{
+	monitor->stop = true;
+	collector_detach(monitor->collector);
+	return print_interval(monitor);
+}
+
+static int on_signal(struct monitor *monitor)
+{
+	struct signalfd_siginfo info;
+
+	if (read(monitor->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	return print_last_interval(monitor);
+}
+
+/* Missed ticks (we were stopped, or the machine slept) become one longer interval. */
+static int on_timer(struct monitor *monitor)
+{
+	uint64_t expirations;
+
+	if (read(monitor->timer_fd, &expirations, sizeof(expirations)) != sizeof(expirations))
+		return 0;
+	if (monitor->options->intervals && monitor->intervals + 1 >= monitor->options->intervals)
+		return print_last_interval(monitor);
+	return print_interval(monitor);
+}
+
+static int on_ring(struct monitor *monitor)
+{
+	int r = collector_poll(monitor->collector);
+
+	if (r < 0)
+		fail("cannot read the ring buffer: %s", strerror(-r));
+	return r;
+}
+
+static int dispatch(struct monitor *monitor, enum event event)
+{
+	switch (event) {
+	case EVENT_SIGNAL:
+		return on_signal(monitor);
+	case EVENT_TIMER:
+		return on_timer(monitor);
+	case EVENT_RING:
+		return on_ring(monitor);
+	case EVENT_READER:
+		return -EPIPE;
+	}
+	return 0;
+}
+
+static int watch(struct monitor *monitor, int fd, uint32_t events, enum event event)
+{
+	struct epoll_event watched = { .events = events, .data.u32 = event };
+
+	return epoll_ctl(monitor->epoll_fd, EPOLL_CTL_ADD, fd, &watched) < 0 ? -errno : 0;
+}
+
+static int start_timer(struct monitor *monitor)
+{
+	uint64_t interval = monitor->options->interval_ns;
+	uint64_t first = now_ns() + interval;
+	struct itimerspec timer = {
+		.it_value = { (time_t)(first / NSEC_PER_SEC), (long)(first % NSEC_PER_SEC) },
+		.it_interval = { (time_t)(interval / NSEC_PER_SEC), (long)(interval % NSEC_PER_SEC) },
+	};
+
+	monitor->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (monitor->timer_fd < 0)
+		return -errno;
+	/* Absolute deadlines: the time it takes to print does not add up. */
+	return timerfd_settime(monitor->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL) < 0 ? -errno : 0;
+}
+
+static int open_signals(struct monitor *monitor)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return -errno;
+	(void)signal(SIGPIPE, SIG_IGN);
+	monitor->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	return monitor->signal_fd < 0 ? -errno : 0;
+}
+
+static int open_loop(struct monitor *monitor)
+{
+	int r;
+
+	monitor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (monitor->epoll_fd < 0)
+		return -errno;
+	r = start_timer(monitor);
+	if (r == 0)
+		r = watch(monitor, monitor->signal_fd, EPOLLIN, EVENT_SIGNAL);
+	if (r == 0)
+		r = watch(monitor, monitor->timer_fd, EPOLLIN, EVENT_TIMER);
+	if (r == 0)
+		r = watch(monitor, collector_fd(monitor->collector), EPOLLIN, EVENT_RING);
+	/* A pipe or socket tells when its reader has gone; a file cannot be watched, nor needs it. */
+	if (r == 0)
+		(void)watch(monitor, STDOUT_FILENO, 0, EVENT_READER);
+	return r;
+}
+
+static int loop(struct monitor *monitor)
+{
+	while (!monitor->stop) {
+		struct epoll_event event;
+		int n, r;
+
+		n = epoll_wait(monitor->epoll_fd, &event, 1, (int)(RESOLVER_TICK_NS / 1000000));
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (now_ns() - monitor->resolver_ticked_ns >= RESOLVER_TICK_NS)
+			tick_resolver(monitor);
+		if (n <= 0)
+			continue;
+		r = dispatch(monitor, (enum event)event.data.u32);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool still_reads(void *data)
+{
+	struct monitor *monitor = data;
+
+	return collector_can_read(monitor->collector);
+}
+
+static void say_hierarchy(const struct monitor *monitor)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(monitor->tree);
+	const char *problem = cgroup_tree_handle_problem(monitor->tree);
+
+	fprintf(stderr, "cgscope: cgroups: %s%s at %s (%s)\n", hierarchy->v1 ? "v1 " : "v2",
+		hierarchy->controller, hierarchy->mount,
+		hierarchy->by_evidence ? "containers were found there" : "the default here");
+	if (problem)
+		fprintf(stderr, "cgscope: cgroup handles cannot be used (%s), walking instead\n",
+			problem);
+}
+
+/* /proc/PID/root of another process is for its tracers only. */
+static bool is_through_proc(const struct host_root *root)
+{
+	return root && strncmp(host_root_path(root), "/proc/", strlen("/proc/")) == 0;
+}
+
+static int open_identity(struct monitor *monitor)
+{
+	const struct options *options = monitor->options;
+	char error[8192] = "";
+	bool refused;
+	int r;
+
+	r = host_root_open(options->host_root, &monitor->root);
+	refused = r == -EACCES || r == -EPERM;
+	if (privileges_check(refused || is_through_proc(monitor->root), stderr))
+		return EXIT_FAILURE;
+	if (r < 0)
+		return fail("cannot open the host's root %s: %s",
+			    options->host_root ? options->host_root : "/", strerror(-r));
+	r = cgroup_tree_open(monitor->root, &monitor->tree);
+	if (r < 0)
+		return fail("no cgroup file system found below %s: %s",
+			    host_root_path(monitor->root), strerror(-r));
+	if (options->verbose)
+		say_hierarchy(monitor);
+	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));
+	if (r < 0)
+		return fail("%s", *error ? error : strerror(-r));
+	r = resolver_new(monitor->root, monitor->tree, &monitor->resolver);
+	if (r < 0)
+		return fail("cannot set up the resolver: %s", strerror(-r));
+	return 0;
+}
+
+static int open_collector(struct monitor *monitor)
+{
+	const struct options *options = monitor->options;
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(monitor->tree);
+	const struct collector_options collector_options = {
+		.comms = &options->comms,
+		.syscalls = &options->syscalls,
+		.pids = options->pids,
+		.n_pids = options->n_pids,
+		.filter_cgroups = selection_is_active(monitor->selection),
+		.cgroup_v1 = hierarchy->v1,
+		.cgroup_controller = hierarchy->controller,
+		.cgroup_hierarchy = hierarchy->hierarchy_id,
+		.in_flight_ns = options->in_flight_ns,
+		.by_thread = options->by == ROW_THREAD,
+		.verbose = options->verbose,
+		.btf = options->btf,
+	};
+	const struct collector_events events = {
+		.cgroup_made = on_cgroup_made,
+		.cgroup_removed = on_cgroup_removed,
+		.data = monitor,
+	};
+	char error[1024] = "";
+	int r;
+
+	r = collector_open(&collector_options, &events, &monitor->collector, error, sizeof(error));
+	if (r < 0)
+		return fail("%s", *error ? error : strerror(-r));
+	return 0;
+}
+
+static void monitor_done(struct monitor *monitor)
+{
+	collector_close(monitor->collector);
+	resolver_free(monitor->resolver);
+	selection_free(monitor->selection);
+	cgroup_tree_close(monitor->tree);
+	host_root_close(monitor->root);
+	free(monitor->excluded);
+	closep(&monitor->epoll_fd);
+	closep(&monitor->signal_fd);
+	closep(&monitor->timer_fd);
+}
+
+static int run_monitor(const struct options *options)
+{
+	_cleanup_(monitor_done) struct monitor monitor = {
+		.options = options,
+		.epoll_fd = -1,
+		.signal_fd = -1,
+		.timer_fd = -1,
+	};
+	const char *unmatched;
+	int r;
+
+	if (options->listen)
+		return fail("--listen: this build has no listener");
+	r = open_signals(&monitor);
+	if (r < 0)
+		return fail("cannot watch for signals: %s", strerror(-r));
+	r = open_identity(&monitor);
+	if (r)
+		return r;
+	unmatched = selection_unmatched_glob(monitor.selection, monitor.tree);
+	if (unmatched)
+		fprintf(stderr, "cgscope: --cgroup \"%s\" matches no cgroup yet, waiting for one\n",
+			unmatched);
+	r = open_collector(&monitor);
+	if (r)
+		return r;
+	(void)resolver_prime(monitor.resolver, now_ns());
+	r = privileges_drop(still_reads, &monitor);
+	if (r < 0)
+		fprintf(stderr, "cgscope: cannot drop capabilities: %s, ignoring\n", strerror(-r));
+	r = open_loop(&monitor);
+	if (r < 0)
+		return fail("cannot set up the event loop: %s", strerror(-r));
+	r = loop(&monitor);
+	/* A reader that has seen enough is no failure. */
+	return r == 0 || r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int print_version(void)
+{
+	struct utsname name;
+
+	printf("cgscope %s\nlibbpf %s\n", CGSCOPE_VERSION, collector_libbpf_version());
+	if (uname(&name) == 0)
+		printf("kernel %s %s\n", name.release, name.machine);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int run(const struct options *options)
+{
+	switch (options->command) {
+	case COMMAND_MONITOR:
+		return run_monitor(options);
+	case COMMAND_RESOLVE:
+		return resolve_targets(options, stdout, stderr);
+	case COMMAND_TOP:
+		return fail("top: this build has no interactive screen; run cgscope without it");
+	case COMMAND_CHECK:
+		return fail("check: not in this build");
+	}
+	return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(options_done) struct options options = { 0 };
+	char host_name[256] = "localhost";
+	char error[512];
+
+	(void)gethostname(host_name, sizeof(host_name) - 1);
+	switch (options_parse(argc, argv, host_name, &options, error, sizeof(error))) {
+	case OPTIONS_RUN:
+		return run(&options);
+	case OPTIONS_HELP:
+		options_help(stdout);
+		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	case OPTIONS_VERSION:
+		return print_version();
+	case OPTIONS_ERROR:
+		break;
+	}
+	fprintf(stderr, "cgscope: %s\n", error);
+	return 2;
+}
