@@ -326,8 +326,8 @@ static bool parse_by_parent(struct parser *parser, const struct component *compo
 		hint = HINT_LIBVIRT_QEMU;
 	else if (equals(parent, "lxc.payload"))
 		hint = HINT_LXC;
-	else if (equals(parent, "kata_overhead"))
-		hint = HINT_KATA;
+	else if (equals(parent, "kata_overhead") && component->end == parser->length)
+		hint = HINT_KATA; /* not last: the pod's whole path may be repeated in there */
 	else if (equals(parent, "lxc.monitor"))
 		return true;
 	else
@@ -477,6 +477,34 @@ static bool strip_numbered(struct span *name, const char *prefix)
 	return true;
 }
 
+static bool is_machine_slice(struct span name)
+{
+	return equals(name, "machine.slice") ||
+	       (starts_with(name, "machine-") && ends_with(name, ".slice"));
+}
+
+/* libvirt's own names where there is no systemd. */
+static bool parse_libvirt(struct parser *parser, const struct component *component)
+{
+	struct span name = component->name;
+	enum cgroup_hint hint;
+
+	if (ends_with(name, ".libvirt-qemu")) {
+		hint = HINT_LIBVIRT_QEMU;
+		name = without_suffix(name, ".libvirt-qemu");
+	} else if (ends_with(name, ".libvirt-lxc")) {
+		hint = HINT_LIBVIRT_LXC;
+		name = without_suffix(name, ".libvirt-lxc");
+	} else {
+		return false;
+	}
+
+	if (!strip_numbered(&name, "qemu-"))
+		(void)strip_numbered(&name, "lxc-");
+	add_name(parser, component, hint, name);
+	return true;
+}
+
 /* systemd-machined's "machine-<escaped name>.scope"; libvirt's names carry driver and number. */
 static bool parse_machine(struct parser *parser, const struct component *component)
 {
@@ -488,7 +516,7 @@ static bool parse_machine(struct parser *parser, const struct component *compone
 		name = without_prefix(without_suffix(name, ".service"), "systemd-nspawn@");
 		name = unescape(name, buffer, sizeof(buffer));
 	} else if (starts_with(name, "machine-") && ends_with(name, ".scope") &&
-		   equals(parser->prev.name, "machine.slice")) {
+		   is_machine_slice(parser->prev.name)) {
 		name = without_prefix(without_suffix(name, ".scope"), "machine-");
 		name = unescape(name, buffer, sizeof(buffer));
 		if (strip_numbered(&name, "qemu-"))
@@ -528,7 +556,8 @@ static bool parse_by_name(struct parser *parser, const struct component *compone
 	struct span name = component->name;
 
 	if (starts_with(name, "lxc.payload.")) {
-		add_name(parser, component, HINT_LXC, without_prefix(name, "lxc.payload."));
+		name = without_suffix(without_prefix(name, "lxc.payload."), ".scope");
+		add_name(parser, component, HINT_LXC, name);
 		return true;
 	}
 	if (starts_with(name, "kata_") && !equals(name, "kata_overhead")) {
@@ -536,7 +565,8 @@ static bool parse_by_name(struct parser *parser, const struct component *compone
 		add_name(parser, component, HINT_KATA, without_prefix(name, "kata_"));
 		return true;
 	}
-	return parse_machine(parser, component) || parse_nomad(parser, component);
+	return parse_machine(parser, component) || parse_libvirt(parser, component) ||
+	       parse_nomad(parser, component);
 }
 
 static void parse_component(struct parser *parser, const struct component *component)
@@ -654,6 +684,8 @@ static size_t path_length(const char *path)
 
 	if (ends_with(span, deleted) && path[n - strlen(deleted) - 1] != '/')
 		n -= strlen(deleted);
+	while (n > 0 && path[n - 1] == '/')
+		n--;
 	return n;
 }
 
@@ -703,8 +735,8 @@ void cgroup_path_parse(const char *path, struct cgroup_parse *ret)
 	if (ret->unit_end == parser.owner_end)
 		ret->unit_owner[0] = '\0';
 
-	if (!parser.climbs && parser.length > 0)
-		ret->is_root = n == 0 || (n == 1 && is_init_scope(&component));
+	if (!parser.climbs)
+		ret->is_root = n == 0 ? path[0] == '/' : n == 1 && is_init_scope(&component);
 }
 
 const char *cgroup_line_path(const char *line, int *ret_hierarchy)
