@@ -203,6 +203,22 @@ const char *host_cache_list(const struct host_root *root, const char *path)
 	return item->text;
 }
 
+/* A file that is not what a runtime would have left there says nothing, but is not absent. */
+static int as_damaged(int error)
+{
+	switch (error) {
+	case -EPERM: /* a foreign owner */
+	case -ELOOP:
+	case -EXDEV:
+	case -EINVAL:
+	case -EFBIG:
+	case -ENXIO: /* a socket */
+		return -EBADMSG;
+	default:
+		return error;
+	}
+}
+
 int host_cache_read_json(const struct host_root *root, const char *base, const char *path,
 			 size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
 			 struct file_stamp *ret_stamp)
@@ -212,11 +228,12 @@ int host_cache_read_json(const struct host_root *root, const char *base, const c
 
 	fd = host_cache_dir(root, base);
 	if (fd < 0)
-		return fd;
+		return fd == -EACCES ? fd : -ENOENT;
 	r = host_root_stat_at(fd, path, &stamp);
 	if (r < 0)
-		return r;
-	return host_root_read_json_at(root, fd, path, max_bytes, uid_allowed, ret, ret_stamp);
+		return r == -EACCES ? r : -ENOENT;
+	return as_damaged(
+		host_root_read_json_at(root, fd, path, max_bytes, uid_allowed, ret, ret_stamp));
 }
 
 int host_cache_json(const struct host_root *root, const char *base, const char *path,

@@ -36,12 +36,15 @@ const char *host_cache_text(const struct host_root *root, const char *path);
 /* The names in the directory @path as "/name/name/", or NULL: no name holds a slash. */
 const char *host_cache_list(const struct host_root *root, const char *path);
 
-/* The JSON document @path below the base directory @base. Returns 0 or -errno. */
-int host_cache_json(const struct host_root *root, const char *base, const char *path,
-		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret);
-
-/* Reads a JSON file below a base directory, without remembering it: opens it only if it is there.
+/*
+ * Reads the JSON file @path below the base directory @base, opening it only if it is there.
+ * Returns 0; -ENOENT; -EBADMSG if it is there but not to be believed (a link, a FIFO, of a foreign
+ * owner, too large, no JSON); -EACCES or another -errno if it cannot be read. The caller decrefs.
  */
 int host_cache_read_json(const struct host_root *root, const char *base, const char *path,
 			 size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
 			 struct file_stamp *ret_stamp);
+
+/* As above, remembered, and the document is borrowed. */
+int host_cache_json(const struct host_root *root, const char *base, const char *path,
+		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret);
