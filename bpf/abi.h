@@ -160,9 +160,11 @@ enum loss_cause {
 /* Read-only in the kernel: written between open and load. */
 struct settings {
 	__u64 in_flight_ns; /* dump calls that are at least this old; ~0: none */
+	__u64 seed;	    /* random */
 	__u32 cgroup_subsys; /* index in task->cgroups->subsys, if cgroup_v1 */
 	__u32 cgroup_hierarchy; /* the id that cgroup events must have; 0 is cgroup v2 */
 	bool cgroup_v1;
+	bool filters; /* any of the three below */
 	bool filter_comms;
 	bool filter_pids;
 	bool filter_cgroups;

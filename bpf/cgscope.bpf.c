@@ -31,6 +31,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The kernel clamps sendmmsg to as many messages (UIO_MAXIOV); recvmmsg it does not. */
 #define MMSG_MAX 1024
 
+#define SKIP_SLOTS 4096
+
 #define VPID_LEVELS 32 /* MAX_PID_NS_LEVEL */
 
 #define X32_BIT	  0x40000000u
@@ -88,6 +90,16 @@ struct {
 	__uint(max_entries, 8 << 20);
 } events SEC(".maps");
 
+/*
+ * What makes a call cheap that a filter leaves out: neither end looks for the record. The first
+ * table holds fingerprints of all that a verdict is made from, for those that were to skip;
+ * the second, by the address of its registers, the tasks whose latest call was skipped. An
+ * address is written and cleared by its own task alone, so that a hit is always right; a slot
+ * that another took costs the look-up.
+ */
+__u64 skip_fingerprints[SKIP_SLOTS];
+__u64 skipped_calls[SKIP_SLOTS];
+
 struct comm_key {
 	char comm[COMM_LEN];
 };
@@ -132,6 +144,53 @@ static __always_inline u64 cgroup_id_of(struct task_struct *task)
 static __always_inline u64 comm_word(const struct task_struct *task, int i)
 {
 	return ((const u64 *)&task->comm[0])[i];
+}
+
+static __always_inline u64 mix(u64 hash, u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
+	return hash ^ (hash >> 32);
+}
+
+/* Seeded, so that no process can name itself into another's verdict. */
+static __always_inline u64 verdict_fingerprint(struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+	u64 hash = settings.seed + control.generation;
+
+	if (settings.filter_comms) {
+		hash = mix(hash, comm_word(task, 0));
+		hash = mix(hash, comm_word(task, 1));
+		hash = mix(hash, comm_word(leader, 0));
+		hash = mix(hash, comm_word(leader, 1));
+	}
+	if (settings.filter_pids)
+		hash = mix(hash, task->tgid);
+	if (settings.filter_cgroups)
+		hash = mix(hash, cgroup_id_of(task));
+	return hash;
+}
+
+/* A kernel stack is at least 8 KiB long, and its registers are at its end. */
+static __always_inline u64 *skipped_call_slot(u64 regs)
+{
+	return &skipped_calls[(regs >> 13) % SKIP_SLOTS];
+}
+
+static __always_inline void skipped_call_set(u64 regs)
+{
+	u64 *slot = skipped_call_slot(regs);
+
+	if (*slot != regs)
+		*slot = regs;
+}
+
+static __always_inline void skipped_call_clear(u64 regs)
+{
+	u64 *slot = skipped_call_slot(regs);
+
+	if (*slot == regs)
+		*slot = 0;
 }
 
 /* In its innermost namespace; numbers[] cannot be indexed by a variable through a BTF pointer. */
@@ -437,8 +496,10 @@ __noinline u32 socketcall_class(struct task_record *record, u32 call, u64 args_a
 }
 
 /* What the byte count at exit will need and the registers will not hold any more. */
-static __always_inline void latch_args(struct task_record *record, struct pt_regs *regs, u32 abi)
+static __always_inline void latch_args(struct task_record *record, struct task_struct *task, u32 abi)
 {
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
 	switch (record->call_traits & TRAIT_BYTES_MASK) {
 	case BYTES_RECVFROM:
 		record->arg_length = call_arg(regs, abi, 2);
@@ -576,16 +637,24 @@ __noinline int on_denied(struct task_record *record, u32 nr, u32 abi)
 	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
+SEC("raw_tp/sys_enter")
+int BPF_PROG(on_sys_enter, u64 regs, long id)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_record *record;
+	u64 fingerprint = 0;
 	u32 nr = id, abi;
 	u8 traits;
 
 	if (!control.enabled)
 		return 0;
+	if (settings.filters) {
+		fingerprint = verdict_fingerprint(task);
+		if (skip_fingerprints[fingerprint % SKIP_SLOTS] == fingerprint) {
+			skipped_call_set(regs);
+			return 0;
+		}
+	}
 	record = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (!record) {
 		record = record_new(task);
@@ -597,8 +666,15 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
 	}
 	if (!record_is_current(record, task))
 		record_refresh(record);
-	if (record->verdict != VERDICT_MEASURE)
+	if (record->verdict != VERDICT_MEASURE) {
+		if (settings.filters) {
+			skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
+			skipped_call_set(regs);
+		}
 		return 0;
+	}
+	if (settings.filters)
+		skipped_call_clear(regs);
 	/* Every call that goes on has an exit: one was not shown to us. */
 	if (record->phase == PHASE_MEASURED)
 		count_lost(LOSS_RECURSION, 1);
@@ -622,18 +698,16 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
 	record->call_abi = abi;
 	record->call_traits = traits;
 	if ((traits & TRAIT_BYTES_MASK) > BYTES_RETURNED)
-		latch_args(record, regs, abi);
+		latch_args(record, task, abi);
 	record->phase = PHASE_MEASURED;
 	record->call_start_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
 /* An exit without an entry: of a call that was refused before it began, or that we came late for. */
-static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record,
-					  struct pt_regs *regs)
+static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record)
 {
-	u32 nr = call_nr_at_exit(regs);
-	u32 abi;
+	u32 nr, abi;
 
 	if (record->phase == PHASE_UNSELECTED) {
 		record->phase = PHASE_IDLE;
@@ -645,19 +719,23 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE)
 		return;
+	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
 	if (!(call_traits(nr, abi) & TRAIT_EXCLUDED))
 		on_denied(record, nr, abi);
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+SEC("raw_tp/sys_exit")
+int BPF_PROG(on_sys_exit, u64 regs, long ret)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task;
 	struct task_record *record;
 	struct cell *cell;
 	u64 ns;
 
+	if (settings.filters && *skipped_call_slot(regs) == regs)
+		return 0;
+	task = bpf_get_current_task_btf();
 	record = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (!record) {
 		/*
@@ -670,7 +748,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	}
 	if (record->phase != PHASE_MEASURED) {
 		if (control.enabled)
-			on_exit_alone(task, record, regs);
+			on_exit_alone(task, record);
 		return 0;
 	}
 

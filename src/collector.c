@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -162,6 +163,10 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 	settings->filter_comms = n_comms > 0;
 	settings->filter_pids = options->n_pids > 0;
 	settings->filter_cgroups = options->filter_cgroups;
+	settings->filters = settings->filter_comms || settings->filter_pids || settings->filter_cgroups;
+	/* Without entropy a process could at worst hide from a filter that it chose to match. */
+	if (getrandom(&settings->seed, sizeof(settings->seed), GRND_NONBLOCK) < 0)
+		settings->seed = clock_ns(CLOCK_REALTIME);
 	settings->refuse_records = options->refuse_records;
 	settings->cgroup_v1 = options->cgroup_v1;
 	settings->cgroup_hierarchy = options->cgroup_hierarchy;
