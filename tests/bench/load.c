@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The load that monitors are compared under. Prints figures as "min median" in ns.
+ *   bench_load calls THREADS CHUNKS   getppid in chunks of 5,000, per call
+ *   bench_load spawn N PROGRAM        vfork and exec and wait, per process
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHUNK_CALLS 5000
+#define THREADS_MAX 64
+
+struct worker {
+	pthread_t thread;
+	int chunks;
+	double *ns;
+};
+
+static double now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void *call_in_chunks(void *data)
+{
+	struct worker *worker = data;
+
+	for (int i = 0; i < worker->chunks; i++) {
+		double start = now_ns();
+
+		for (int k = 0; k < CHUNK_CALLS; k++)
+			syscall(SYS_getppid);
+		worker->ns[i] = (now_ns() - start) / CHUNK_CALLS;
+	}
+	return NULL;
+}
+
+/* Of the slowest thread: threads that share something slow each other down. */
+static int calls(int threads, int chunks)
+{
+	struct worker workers[THREADS_MAX];
+	double min = 0, median = 0;
+
+	if (threads < 1 || threads > THREADS_MAX || chunks < 1)
+		return 2;
+	for (int i = 0; i < threads; i++) {
+		workers[i].chunks = chunks;
+		workers[i].ns = calloc((size_t)chunks, sizeof(double));
+		if (!workers[i].ns ||
+		    pthread_create(&workers[i].thread, NULL, call_in_chunks, &workers[i]) != 0)
+			return 1;
+	}
+	for (int i = 0; i < threads; i++) {
+		pthread_join(workers[i].thread, NULL);
+		qsort(workers[i].ns, (size_t)chunks, sizeof(double), compare);
+		if (workers[i].ns[0] > min)
+			min = workers[i].ns[0];
+		if (workers[i].ns[chunks / 2] > median)
+			median = workers[i].ns[chunks / 2];
+		free(workers[i].ns);
+	}
+	printf("%.1f %.1f\n", min, median);
+	return 0;
+}
+
+static int spawn(int n, char *program)
+{
+	double *ns = calloc((size_t)n, sizeof(double));
+	char *argv[] = { program, NULL };
+
+	if (!ns)
+		return 1;
+	for (int i = 0; i < n; i++) {
+		double start = now_ns();
+		pid_t pid = vfork();
+		int status;
+
+		if (pid == 0) {
+			execv(program, argv);
+			_exit(127);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+			return 1;
+		ns[i] = now_ns() - start;
+	}
+	qsort(ns, (size_t)n, sizeof(double), compare);
+	printf("%.1f %.1f\n", ns[0], ns[n / 2]);
+	free(ns);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 4 && strcmp(argv[1], "calls") == 0)
+		return calls(atoi(argv[2]), atoi(argv[3]));
+	if (argc == 4 && strcmp(argv[1], "spawn") == 0 && atoi(argv[2]) > 0)
+		return spawn(atoi(argv[2]), argv[3]);
+	fprintf(stderr, "usage: %s calls THREADS CHUNKS | spawn N PROGRAM\n", argv[0]);
+	return 2;
+}
