@@ -52,12 +52,13 @@ void resolver_tick(struct resolver *resolver, uint64_t now_ns);
  */
 const struct identity *resolver_identify(struct resolver *resolver, uint64_t id, uint64_t now_ns);
 
-/* The path of @id as far as known, else NULL. Valid as above. */
+/* The path of @id as far as known, else NULL. Valid until the next call. */
 const char *resolver_path(struct resolver *resolver, uint64_t id);
 
 /*
- * Resolves a path without a cgroup behind it, and notes in @tried (may be NULL) which sources
- * were looked at and what each said. Fills @ret, to be released with identity_done().
+ * Resolves a path, with a cgroup behind it or not, and notes in @tried (may be NULL) which sources
+ * were looked at and what each said. Without a cache: what is on disk now is what counts. Fills
+ * @ret, to be released with identity_done(). Returns 0 or -ENOMEM.
  */
 struct resolve_attempt {
 	char source[64];

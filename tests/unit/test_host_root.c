@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading below a host's root that somebody else fills. Everything runs twice: with openat2, and
+ * with a seccomp filter that refuses it.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <cmocka.h>
+
+#include "fake_root.h"
+#include "src/cleanup.h"
+#include "src/host_cache.h"
+
+#define MAX (4u << 20)
+
+static int setup(void **state)
+{
+	struct fake_root *fake = calloc(1, sizeof(*fake));
+
+	fake_open(fake);
+	*state = fake;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_close(*state);
+	free(*state);
+	return 0;
+}
+
+static ssize_t read_file(struct fake_root *fake, const char *path, char **ret)
+{
+	return host_root_read_at(fake->root, host_root_fd(fake->root), path, MAX, UID_NOBODY_ELSE,
+				 ret, NULL);
+}
+
+/* What reading @path says; the text is not wanted. */
+static ssize_t try_read(struct fake_root *fake, const char *path)
+{
+	_cleanup_(freep) char *text = NULL;
+
+	return read_file(fake, path, &text);
+}
+
+static int try_json(struct fake_root *fake, const char *path)
+{
+	json_t *json = NULL;
+	int r;
+
+	r = host_root_read_json_at(fake->root, host_root_fd(fake->root), path, MAX, UID_NOBODY_ELSE,
+				   &json, NULL);
+	json_decref(json);
+	return r;
+}
+
+static void test_reads_whole_files(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(freep) char *text = NULL;
+	struct file_stamp stamp, again;
+
+	fake_write(fake, "run/a/b/file", "hello\n");
+	assert_int_equal(host_root_read_at(fake->root, host_root_fd(fake->root), "run/a/b/file",
+					   MAX, UID_NOBODY_ELSE, &text, &stamp),
+			 6);
+	assert_string_equal(text, "hello\n");
+	assert_int_equal(stamp.size, 6);
+
+	assert_int_equal(host_root_stat_at(host_root_fd(fake->root), "run/a/b/file", &again), 0);
+	assert_true(file_stamp_equal(&stamp, &again));
+
+	/* Replaced by one of the same length: another inode. */
+	fake_write(fake, "run/a/b/file", "HELLO\n");
+	assert_int_equal(host_root_stat_at(host_root_fd(fake->root), "run/a/b/file", &again), 0);
+	assert_false(file_stamp_equal(&stamp, &again));
+}
+
+static void test_missing_and_empty(void **state)
+{
+	struct fake_root *fake = *state;
+
+	fake_write_bytes(fake, "empty", "", 0);
+	assert_int_equal(try_read(fake, "empty"), 0);
+	assert_int_equal(try_json(fake, "empty"), -EBADMSG);
+	assert_int_equal(try_read(fake, "missing"), -ENOENT);
+	assert_int_equal(try_read(fake, "missing/below"), -ENOENT);
+	assert_int_equal(try_read(fake, "empty/below"), -ENOTDIR);
+}
+
+static void test_limits(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(freep) char *big = calloc(1, MAX + 1);
+
+	fake_write_bytes(fake, "fits", big, MAX);
+	fake_write_bytes(fake, "big", big, MAX + 1);
+	assert_int_equal(try_read(fake, "fits"), MAX);
+	assert_int_equal(try_read(fake, "big"), -EFBIG);
+}
+
+static void test_special_files(void **state)
+{
+	struct fake_root *fake = *state;
+	char full[FAKE_PATH_MAX];
+
+	fake_mkdir(fake, "dir");
+	assert_int_equal(mkfifo(fake_path(fake, "fifo", full), 0644), 0);
+	assert_int_equal(try_read(fake, "dir"), -EINVAL);
+	assert_int_equal(try_read(fake, "fifo"), -EINVAL);
+}
+
+static void test_links_are_not_followed(void **state)
+{
+	struct fake_root *fake = *state;
+
+	fake_write(fake, "target/file", "x");
+	fake_symlink(fake, "/etc/shadow", "shadow");
+	fake_symlink(fake, "target/file", "inside");
+	fake_symlink(fake, "target", "directory");
+	assert_int_equal(try_read(fake, "shadow"), -ELOOP);
+	assert_int_equal(try_read(fake, "inside"), -ELOOP);
+	assert_int_equal(try_read(fake, "directory/file"), -ELOOP);
+	assert_int_equal(try_read(fake, "target/file"), 1);
+}
+
+static void test_no_way_out(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(closep) int base = -1;
+	_cleanup_(freep) char *text = NULL;
+
+	fake_write(fake, "base/file", "x");
+	fake_write(fake, "outside", "x");
+	base = host_root_open_dir(fake->root, "base");
+	assert_true(base >= 0);
+	assert_int_equal(host_root_read_at(fake->root, base, "../outside", MAX, UID_NOBODY_ELSE,
+					   &text, NULL),
+			 -EXDEV);
+	assert_int_equal(host_root_read_at(fake->root, base, "/etc/passwd", MAX, UID_NOBODY_ELSE,
+					   &text, NULL),
+			 -EXDEV);
+	assert_int_equal(
+		host_root_read_at(fake->root, base, "file", MAX, UID_NOBODY_ELSE, &text, NULL), 1);
+}
+
+/* The name of the one file in the directory at @path, by which the tests know where they are. */
+static void assert_dir_has(struct fake_root *fake, const char *path, const char *name)
+{
+	_cleanup_(closep) int fd = host_root_open_dir(fake->root, path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void test_bases_follow_links_within_the_root(void **state)
+{
+	struct fake_root *fake = *state;
+
+	fake_write(fake, "run/docker/here", "x");
+	fake_write(fake, "data/deep/there", "x");
+	fake_symlink(fake, "/run", "var/run");
+	fake_symlink(fake, "../data", "srv/up");
+	fake_symlink(fake, "/../../../data/./deep//", "srv/above");
+	fake_symlink(fake, "../srv/up/../run/docker", "mnt/twice");
+	fake_symlink(fake, "loop", "loop");
+	fake_write(fake, "file", "x");
+
+	assert_dir_has(fake, "/var/run/docker", "here");
+	assert_dir_has(fake, "srv/up/deep", "there");
+	assert_dir_has(fake, "/srv/above", "there");
+	assert_dir_has(fake, "/mnt/twice", "here");
+	assert_dir_has(fake, "/", "file");
+	assert_dir_has(fake, "/../..", "file");
+	assert_int_equal(host_root_open_dir(fake->root, "/loop"), -ELOOP);
+	assert_int_equal(host_root_open_dir(fake->root, "/file"), -ENOTDIR);
+	assert_int_equal(host_root_open_dir(fake->root, "/nowhere/at/all"), -ENOENT);
+}
+
+static void test_configuration_may_be_a_link(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(freep) char *text = NULL;
+
+	fake_write(fake, "nix/store/daemon.json", "{}");
+	fake_symlink(fake, "/nix/store/daemon.json", "etc/docker/daemon.json");
+	assert_int_equal(host_root_read_config(fake->root, "/etc/docker/daemon.json", 100, &text),
+			 2);
+	assert_int_equal(host_root_read_config(fake->root, "/etc/docker/daemon.json", 1, &text),
+			 -EFBIG);
+}
+
+static void test_owner(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(freep) char *text = NULL;
+	char full[FAKE_PATH_MAX];
+
+	if (geteuid() != 0) {
+		print_message("needs root: to give a file away\n");
+		skip();
+	}
+	fake_write(fake, "foreign", "x");
+	assert_int_equal(chown(fake_path(fake, "foreign", full), 12345, 12345), 0);
+	assert_int_equal(try_read(fake, "foreign"), -EPERM);
+	assert_int_equal(host_root_read_at(fake->root, host_root_fd(fake->root), "foreign", MAX,
+					   54321, &text, NULL),
+			 -EPERM);
+	assert_int_equal(host_root_read_at(fake->root, host_root_fd(fake->root), "foreign", MAX,
+					   12345, &text, NULL),
+			 1);
+}
+
+static void test_permissions(void **state)
+{
+	struct fake_root *fake = *state;
+	char full[FAKE_PATH_MAX];
+	uid_t uid = geteuid();
+	ssize_t n;
+	int fd;
+
+	fake_write(fake, "closed", "x");
+	fake_write(fake, "dir/file", "x");
+	assert_int_equal(chmod(fake_path(fake, "closed", full), 0), 0);
+	assert_int_equal(chmod(fake_path(fake, "dir", full), 0711), 0);
+
+	if (uid == 0)
+		assert_int_equal(seteuid(65534), 0);
+	n = try_read(fake, "closed");
+	fd = host_root_open_dir(fake->root, "dir");
+	if (uid == 0)
+		assert_int_equal(seteuid(0), 0);
+
+	assert_int_equal(n, -EACCES);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void test_json(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(freep) char *deep = malloc(10001);
+
+	memset(deep, '[', 10000);
+	deep[10000] = 0;
+	fake_write(fake, "good", "{\"a\":1}");
+	fake_write(fake, "unlimited", "{\"rlimit\":18446744073709551615}");
+	fake_write(fake, "nul-in-value", "{\"a\":\"x\\u0000y\"}");
+	fake_write(fake, "nul-in-key", "{\"a\\u0000\":1}");
+	fake_write(fake, "truncated", "{\"a\":\"b");
+	fake_write(fake, "not-utf8", "{\"a\":\"\xff\"}");
+	fake_write(fake, "surrogate", "{\"a\":\"\\ud800\"}");
+	fake_write(fake, "deep", "%s", deep);
+	fake_write_bytes(fake, "nul", "{\"a\":\0}", 7);
+
+	assert_int_equal(try_json(fake, "good"), 0);
+	assert_int_equal(try_json(fake, "unlimited"), 0);
+	assert_int_equal(try_json(fake, "nul-in-value"), 0);
+	assert_int_equal(try_json(fake, "nul-in-key"), -EBADMSG);
+	assert_int_equal(try_json(fake, "truncated"), -EBADMSG);
+	assert_int_equal(try_json(fake, "not-utf8"), -EBADMSG);
+	assert_int_equal(try_json(fake, "surrogate"), -EBADMSG);
+	assert_int_equal(try_json(fake, "deep"), -EBADMSG);
+	assert_int_equal(try_json(fake, "nul"), -EBADMSG);
+	assert_int_equal(try_json(fake, "missing"), -ENOENT);
+}
+
+static void test_safe_ids(void **state)
+{
+	char longest[130];
+
+	memset(longest, 'a', sizeof(longest));
+	longest[129] = 0;
+	assert_false(host_root_id_is_safe(longest));
+	longest[128] = 0;
+	assert_true(host_root_id_is_safe(longest));
+	assert_true(host_root_id_is_safe("web-1_x.y"));
+	assert_false(host_root_id_is_safe(""));
+	assert_false(host_root_id_is_safe("."));
+	assert_false(host_root_id_is_safe(".."));
+	assert_false(host_root_id_is_safe(".hidden"));
+	assert_false(host_root_id_is_safe("a/b"));
+	assert_false(host_root_id_is_safe("a b"));
+	assert_false(host_root_id_is_safe("a\n"));
+	assert_false(host_root_id_is_safe("\xc3\xa4"));
+}
+
+static void test_cache(void **state)
+{
+	struct fake_root *fake = *state;
+	struct host_cache *cache = host_root_cache(fake->root);
+	json_t *json = NULL, *again = NULL;
+	int fd;
+
+	assert_int_equal(host_cache_dir(fake->root, "/var/lib/docker"), -ENOENT);
+	fake_write(fake, "var/lib/docker/a.json", "[]");
+	assert_int_equal(host_cache_dir(fake->root, "/var/lib/docker"), -ENOENT);
+	host_cache_forget(cache);
+	fd = host_cache_dir(fake->root, "/var/lib/docker");
+	assert_true(fd >= 0);
+	assert_int_equal(host_cache_dir(fake->root, "/var/lib/docker"), fd);
+
+	assert_string_equal(host_cache_list(fake->root, "/var/lib/docker"), "/a.json/");
+	assert_null(host_cache_list(fake->root, "/nowhere"));
+	assert_null(host_cache_text(fake->root, "/nowhere"));
+	assert_string_equal(host_cache_text(fake->root, "/var/lib/docker/a.json"), "[]");
+
+	assert_int_equal(host_cache_json(fake->root, "/var/lib/docker", "a.json", 10,
+					 UID_NOBODY_ELSE, &json),
+			 0);
+	assert_int_equal(host_cache_json(fake->root, "/var/lib/docker", "a.json", 10,
+					 UID_NOBODY_ELSE, &again),
+			 0);
+	assert_ptr_equal(json, again);
+
+	/* Listings and documents go, directories stay. */
+	fake_write(fake, "var/lib/docker/b.json", "[]");
+	host_cache_trim(cache);
+	assert_int_equal(host_cache_dir(fake->root, "/var/lib/docker"), fd);
+	assert_non_null(strstr(host_cache_list(fake->root, "/var/lib/docker"), "/b.json/"));
+
+	/* More than it holds: the oldest make room, nothing leaks. */
+	for (int i = 0; i < 300; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "/d%d", i);
+		fake_mkdir(fake, name);
+		assert_true(host_cache_dir(fake->root, name) >= 0);
+	}
+	assert_true(host_cache_dir(fake->root, "/var/lib/docker") >= 0);
+}
+
+static void test_cache_tells_damaged_from_missing(void **state)
+{
+	struct fake_root *fake = *state;
+	static const struct {
+		const char *path;
+		int error;
+	} cases[] = {
+		{ "missing", -ENOENT },	   { "dir", -EBADMSG },
+		{ "fifo", -EBADMSG },	   { "link", -EBADMSG },
+		{ "truncated", -EBADMSG }, { "good/below", -ENOENT },
+		{ "big", -EBADMSG },	   { "good", 0 },
+	};
+	char full[FAKE_PATH_MAX];
+
+	fake_mkdir(fake, "base/dir");
+	assert_int_equal(mkfifo(fake_path(fake, "base/fifo", full), 0644), 0);
+	fake_symlink(fake, "/etc/shadow", "base/link");
+	fake_write(fake, "base/truncated", "{");
+	fake_write(fake, "base/good", "{}");
+	fake_write(fake, "base/big", "[1,2,3,4,5,6]");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *json = NULL;
+
+		assert_int_equal(host_cache_read_json(fake->root, "/base", cases[i].path, 10,
+						      UID_NOBODY_ELSE, &json, NULL),
+				 cases[i].error);
+		json_decref(json);
+	}
+}
+
+static void test_open_root(void **state)
+{
+	struct host_root *root = NULL;
+
+	assert_int_equal(host_root_open("/nowhere/at/all", &root), -ENOENT);
+	assert_int_equal(host_root_open("/dev/null", &root), -ENOTDIR);
+	assert_null(root);
+	assert_int_equal(host_root_open(NULL, &root), 0);
+	assert_true(strcmp(host_root_path(root), "/") == 0 ||
+		    strcmp(host_root_path(root), "/proc/1/root") == 0);
+	host_root_close(root);
+	host_root_close(NULL);
+}
+
+static int refuse_openat2(int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		return -errno;
+	return syscall(SYS_openat2, -1, NULL, NULL, 0) < 0 && errno == error ? 0 : -EINVAL;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_reads_whole_files),
+		TEST(test_missing_and_empty),
+		TEST(test_limits),
+		TEST(test_special_files),
+		TEST(test_links_are_not_followed),
+		TEST(test_no_way_out),
+		TEST(test_bases_follow_links_within_the_root),
+		TEST(test_configuration_may_be_a_link),
+		TEST(test_owner),
+		TEST(test_permissions),
+		TEST(test_json),
+		TEST(test_safe_ids),
+		TEST(test_cache),
+		TEST(test_cache_tells_damaged_from_missing),
+		TEST(test_open_root),
+	};
+	int failed;
+
+	failed = cmocka_run_group_tests_name("openat2", tests, NULL, NULL);
+	/* The last filter to say something else than "allow" wins. */
+	if (refuse_openat2(EPERM) < 0) {
+		fprintf(stderr, "needs seccomp filters: the walk by component was not tested\n");
+		return failed ? failed : 77;
+	}
+	failed += cmocka_run_group_tests_name("openat2 refused", tests, NULL, NULL);
+	return failed;
+}
