@@ -13,33 +13,48 @@
 #include "options.h"
 #include "snapshot.h"
 
+struct report_task;
+
+/* A row. */
 struct report_call {
+	const struct report_task *task;
 	/* nr and abi of the call; is_other: the sum of what --top left out. */
 	uint32_t nr;
 	uint32_t abi;
 	bool is_other;
-	struct call_stats stats;
+	bool is_wait;
+	const struct call_stats *stats;
 	const struct errno_delta *errnos;
 	uint32_t n_errnos;
-	uint64_t timed; /* how many calls the latencies are of; 0: avg, max and percentiles are absent */
+	/* How many calls the latencies are of; 0: average, maximum and percentiles are absent. */
+	uint64_t timed;
 	uint64_t avg_ns;
 	uint64_t p50_ns;
 	uint64_t p95_ns;
 	uint64_t p99_ns;
 };
 
-/* One process (or, by thread, one thread) with its calls; NULL task: by container, or "other". */
+/*
+ * One process (or, by thread, one thread) with its calls in their rank; NULL task: by container,
+ * or the row of what --top left out, which is behind all others.
+ */
 struct report_task {
 	const struct snapshot_task *task;
 	struct report_call *calls;
 	uint32_t n_calls;
 };
 
+/* The cgroups of one identity: a container, but also a pod, a unit, the host. */
 struct report_container {
 	const struct identity *identity;
-	struct call_stats totals;
-	struct report_task *tasks; /* threads of one process are neighbours */
+	struct call_stats totals; /* of all calls, also those that --top sums up */
+	uint64_t work_ns;	  /* of totals.time_ns, what no waiting call took */
+	/* By their best rows; threads of one process are neighbours. */
+	struct report_task *tasks;
 	uint32_t n_tasks;
+	/* All of the tasks' calls: by time, waits last, the sum of the others behind all. */
+	const struct report_call **rows;
+	uint32_t n_rows;
 	const struct snapshot_in_flight **in_flight; /* oldest first */
 	uint32_t n_in_flight;
 };
@@ -49,7 +64,7 @@ struct report {
 	uint64_t duration_ns;
 	const char *node;
 	enum row_unit by;
-	struct report_container *containers; /* busiest first */
+	struct report_container *containers; /* by time, waits last */
 	uint32_t n_containers;
 	uint32_t n_rows;
 	uint64_t calls;
@@ -81,6 +96,9 @@ bool report_takes_identity(const struct identity *identity, const struct options
 /* "no_memory", "ring_full", … */
 const char *loss_cause_name(enum loss_cause cause);
 
-/* A name of the bucket's upper end and the estimate of a percentile (0 < @permille < 1000). */
+/*
+ * The estimate of a percentile (0 < @permille < 1000): within the bucket that holds it, and never
+ * above @max_ns. 0 if nothing was counted.
+ */
 uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
 			    unsigned permille);
