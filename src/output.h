@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The outputs: each reads a report and writes it. Returns 0, or -errno of the writing (-EPIPE
- * when the reader has gone).
+ * when the reader has gone); -ENOMEM.
+ *
+ * Everything is flushed on return. A line reaches the FILE in one piece; JSON lines are flushed one
+ * by one, so that each is one write(2) if the FILE is fully buffered with at least JSON_LINE_MAX
+ * bytes (setvbuf() is the caller's).
  */
 #pragma once
 
@@ -18,7 +22,7 @@ typedef int (*output_fn)(const struct report *report, const struct options *opti
 int output_text(const struct report *report, const struct options *options, FILE *out);
 int output_json(const struct report *report, const struct options *options, FILE *out);
 
-/* One JSON line for `cgscope resolve`. */
+/* One JSON line for `cgscope resolve`. @tried may be NULL. */
 struct identity;
 struct resolve_trace;
 int output_identity(const char *target, const struct identity *identity,
