@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "src/cgroup_tree.h"
+#include "src/check.h"
 #include "src/cleanup.h"
 #include "src/collector.h"
 #include "src/host_root.h"
@@ -502,7 +503,7 @@ static int run(const struct options *options)
 	case COMMAND_TOP:
 		return fail("top: this build has no interactive screen; run cgscope without it");
 	case COMMAND_CHECK:
-		return fail("check: not in this build");
+		return check_machine(options, stdout);
 	}
 	return EXIT_FAILURE;
 }

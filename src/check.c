@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "cgroup_tree.h"
+#include "cleanup.h"
+#include "collector.h"
+#include "host_root.h"
+#include "privileges.h"
+#include "runtime/runtime.h"
+
+/* include/linux/proc_ns.h: PROC_PID_INIT_INO, an inode number that no other namespace gets. */
+#define INITIAL_PID_NAMESPACE 4026531836ul
+
+struct check {
+	FILE *out;
+	bool failed;
+	int n_roots;
+};
+
+enum verdict {
+	VERDICT_OK,
+	VERDICT_NOTE, /* it runs, but shows less */
+	VERDICT_FAILED,
+};
+
+__attribute__((format(printf, 4, 5))) static void
+say(struct check *check, enum verdict verdict, const char *what, const char *format, ...)
+{
+	static const char *const words[] = { "ok", "note", "FAILED" };
+	va_list args;
+
+	if (verdict == VERDICT_FAILED)
+		check->failed = true;
+	fprintf(check->out, "%-13s %-7s ", what, words[verdict]);
+	va_start(args, format);
+	(void)vfprintf(check->out, format, args);
+	va_end(args);
+	(void)fputc('\n', check->out);
+}
+
+static void check_kernel(struct check *check, const struct options *options)
+{
+	const char *btf = options->btf ? options->btf : "/sys/kernel/btf/vmlinux";
+	struct utsname name;
+
+	if (uname(&name) == 0)
+		say(check, VERDICT_OK, "kernel", "Linux %s, %s (needed: %d.%d or newer)", name.release,
+		    name.machine, KERNEL_MIN_MAJOR, KERNEL_MIN_MINOR);
+	if (access(btf, R_OK) == 0)
+		say(check, VERDICT_OK, "kernel types", "%s", btf);
+	else
+		say(check, VERDICT_FAILED, "kernel types",
+		    "%s: %s; mount /sys, or give the running kernel's BTF with --btf FILE", btf,
+		    strerror(errno));
+}
+
+static void check_capabilities(struct check *check, bool foreign_root)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t size = 0;
+	FILE *err = open_memstream(&text, &size);
+	char *line, *rest;
+	int n_missing;
+
+	if (!err)
+		return;
+	n_missing = privileges_check(foreign_root, err);
+	(void)fclose(err);
+	if (n_missing == 0)
+		say(check, VERDICT_OK, "privileges", "all capabilities are there");
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		say(check, VERDICT_FAILED, "privileges", "%s",
+		    strncmp(line, "cgscope: ", 9) == 0 ? line + 9 : line);
+}
+
+static void check_pid_namespace(struct check *check)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		say(check, VERDICT_FAILED, "processes", "/proc is not mounted");
+	else if (st.st_ino != INITIAL_PID_NAMESPACE)
+		say(check, VERDICT_NOTE, "processes",
+		    "not in the host's PID namespace: only tasks of this one can be shown in time; "
+		    "run with --pid=host (Docker) or hostPID: true (Kubernetes)");
+	else
+		say(check, VERDICT_OK, "processes", "in the host's PID namespace");
+}
+
+static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+	const char *problem = cgroup_tree_handle_problem(tree);
+
+	say(check, VERDICT_OK, "cgroups", "%s%s at %s, %s", hierarchy->v1 ? "v1 " : "v2",
+	    hierarchy->controller, hierarchy->mount,
+	    hierarchy->by_evidence ? "where containers were found" : "the default of this layout");
+	if (problem)
+		say(check, VERDICT_NOTE, "cgroup ids",
+		    "%s: cgroups are found by walking the tree, which misses short-lived ones", problem);
+	else
+		say(check, VERDICT_OK, "cgroup ids", "turned into paths by handle");
+}
+
+static void check_programs(struct check *check, const struct options *options,
+			   const struct cgroup_tree *tree)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+	const struct collector_options collector_options = {
+		.cgroup_v1 = hierarchy->v1,
+		.cgroup_controller = hierarchy->controller,
+		.cgroup_hierarchy = hierarchy->hierarchy_id,
+		.btf = options->btf,
+		.verbose = options->verbose,
+	};
+	struct collector *collector = NULL;
+	struct collector_stats stats;
+	char error[1024] = "";
+	int r;
+
+	r = collector_open(&collector_options, NULL, &collector, error, sizeof(error));
+	if (r < 0) {
+		say(check, VERDICT_FAILED, "BPF programs", "%s", *error ? error : strerror(-r));
+		return;
+	}
+	collector_stats(collector, &stats);
+	say(check, VERDICT_OK, "BPF programs", "loaded and attached (libbpf %s)",
+	    collector_libbpf_version());
+	if (!stats.cgroup_paths)
+		say(check, VERDICT_NOTE, "BPF programs",
+		    "this kernel lets no program read its memory (lockdown): containers that live for "
+		    "less than an interval may stay without a name");
+	collector_close(collector);
+}
+
+static void found_root(const char *path, int error, void *data)
+{
+	struct check *check = data;
+
+	check->n_roots++;
+	if (error)
+		say(check, VERDICT_NOTE, "  state", "%s: %s", path, strerror(-error));
+	else
+		say(check, VERDICT_OK, "  state", "%s", path);
+}
+
+static void check_runtimes(struct check *check, const struct host_root *root)
+{
+	for (size_t i = 0; runtimes[i]; i++) {
+		check->n_roots = 0;
+		if (!runtimes[i]->roots)
+			continue;
+		fprintf(check->out, "%s\n", runtimes[i]->name);
+		runtimes[i]->roots(root, found_root, check);
+		if (check->n_roots == 0)
+			fprintf(check->out, "  no state below %s\n", host_root_path(root));
+	}
+	fprintf(check->out, "kubelet\n");
+	check->n_roots = 0;
+	kubelet_roots(root, found_root, check);
+	if (check->n_roots == 0)
+		fprintf(check->out, "  no state below %s\n", host_root_path(root));
+}
+
+static void cgroup_tree_closep(struct cgroup_tree **tree)
+{
+	cgroup_tree_close(*tree);
+}
+
+int check_machine(const struct options *options, FILE *out)
+{
+	_cleanup_(host_root_closep) struct host_root *root = NULL;
+	_cleanup_(cgroup_tree_closep) struct cgroup_tree *tree = NULL;
+	struct check check = { .out = out };
+	int r;
+
+	check_kernel(&check, options);
+	r = host_root_open(options->host_root, &root);
+	check_capabilities(&check, r == -EACCES || r == -EPERM);
+	check_pid_namespace(&check);
+	if (r < 0) {
+		say(&check, VERDICT_FAILED, "host root", "%s: %s",
+		    options->host_root ? options->host_root : "/", strerror(-r));
+	} else {
+		say(&check, VERDICT_OK, "host root", "%s", host_root_path(root));
+		r = cgroup_tree_open(root, &tree);
+		if (r < 0) {
+			say(&check, VERDICT_FAILED, "cgroups", "no cgroup file system: %s",
+			    strerror(-r));
+		} else {
+			check_cgroups(&check, tree);
+			if (!check.failed)
+				check_programs(&check, options, tree);
+		}
+		check_runtimes(&check, root);
+	}
+	return check.failed || ferror(out) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
