@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""How it ends, and what it says then: signals, pipes, full disks, privileges, wrong usage."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import Cgroup, Monitor, intervals, total
+
+NEEDED_CAPABILITIES = ['CAP_BPF', 'CAP_PERFMON', 'CAP_DAC_READ_SEARCH']
+
+
+def setUpModule():
+    harness.need_root()
+
+
+class Ends(unittest.TestCase):
+    def test_signals_flush(self):
+        """SIGTERM and SIGINT in mid-interval: a last, shorter interval, and the sum is exact."""
+        for number in signal.SIGTERM, signal.SIGINT:
+            comm = harness.unique_comm()
+            with self.subTest(signal=number), Cgroup() as cgroup:
+                monitor = Monitor('--cgroup', cgroup.name, interval=3).__enter__()
+                harness.run_load('name=' + comm, 'getppid=12345', cgroup=cgroup)
+                time.sleep(0.5)
+                records = monitor.end(how=number)
+                self.assertEqual(total(records, 'getppid', comm=comm), 12345)
+                last = intervals(records)[-1]
+                self.assertTrue(0.3 < last['interval_s'] < 2.9, last)
+                self.assertAlmostEqual(intervals(records)[0]['interval_s'], 3, delta=0.1)
+
+    def test_signal_before_the_first_interval(self):
+        comm = harness.unique_comm()
+        monitor = Monitor('-c', comm, interval=60)
+        time.sleep(3)
+        harness.run_load('name=' + comm, 'getppid=100')
+        records = monitor.end()
+        self.assertEqual(total(records, 'getppid', comm=comm), 100)
+        self.assertEqual(len(intervals(records)), 1)
+
+    def test_number_of_intervals(self):
+        records = harness.monitor_once('-n', '4', interval=0.2)
+        self.assertEqual(len(intervals(records)), 4)
+        self.assertEqual(records[-1]['record'], 'interval')
+        for record in intervals(records):
+            self.assertAlmostEqual(record['interval_s'], 0.2, delta=0.1)
+
+    def test_no_drift(self):
+        """Deadlines, not sleeps: 40 intervals of 0.1 s are 4 s."""
+        records = intervals(harness.monitor_once('-n', '40', interval=0.1))
+        self.assertEqual(len(records), 40)
+        self.assertAlmostEqual(sum(r['interval_s'] for r in records), 4, delta=0.05)
+
+    def test_stopped_monitor(self):
+        """SIGSTOP for 3.5 s: one long interval, no burst, nothing lost."""
+        comm = harness.unique_comm()
+        with Cgroup() as cgroup, Monitor('--cgroup', cgroup.name, interval=0.5) as monitor:
+            harness.run_load('name=' + comm, 'getppid=1000', cgroup=cgroup)
+            os.kill(monitor.pid, signal.SIGSTOP)
+            harness.run_load('name=' + comm, 'getppid=200000', 'fork=100', 'getppid=1', 'end',
+                             cgroup=cgroup)
+            time.sleep(3.5)
+            os.kill(monitor.pid, signal.SIGCONT)
+            monitor.wait_intervals(2)
+        records = monitor.records
+        self.assertEqual(total(records, 'getppid', comm=comm), 201100)
+        self.assertEqual(harness.lost(records), 0)
+        spans = [r['interval_s'] for r in intervals(records)]
+        self.assertEqual(sum(span >= 3.4 for span in spans), 1, spans)
+        after = spans[next(i for i, span in enumerate(spans) if span >= 3.4) + 1:-1]
+        self.assertLessEqual(sum(span < 0.2 for span in after), 1, spans)
+
+    def test_closed_pipe(self):
+        """As `cgscope … | head -3`: quiet, and exit 0."""
+        for ignored in False, True:
+            with self.subTest(sigpipe_ignored=ignored):
+                process = subprocess.Popen(
+                    [harness.CGSCOPE, '-i', '0.05', *harness.ROOT_OPTIONS],
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, restore_signals=not ignored)
+                for _ in range(3):
+                    self.assertTrue(process.stdout.readline())
+                process.stdout.close()
+                self.assertEqual(process.wait(10), 0)
+                self.assertEqual(process.stderr.read(), b'')
+                process.stderr.close()
+
+    def test_full_disk(self):
+        for output in 'text', 'json':
+            with self.subTest(output=output), open('/dev/full', 'wb') as full:
+                result = subprocess.run(
+                    [harness.CGSCOPE, '-i', '0.1', '-n', '3', '-o', output, *harness.ROOT_OPTIONS],
+                    stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(b'No space left on device', result.stderr)
+                self.assertEqual(result.stderr.count(b'\n'), 1, result.stderr)
+
+    def test_killed_and_started_again(self):
+        """Nothing is pinned, and nothing is counted twice."""
+        comm = harness.unique_comm()
+        with Cgroup() as cgroup, harness.running_load(
+                'name=' + comm, 'getppid=70000', 'stdin', 'getppid=11', 'tick=1000',
+                cgroup=cgroup) as process:
+            first = Monitor('--cgroup', cgroup.name)
+            first.wait_ready()
+            first.kill()
+            with Monitor('--cgroup', cgroup.name) as second:
+                process.stdin.write(b'\n')
+                process.stdin.flush()
+                second.wait_record(lambda r: total([r], 'getppid'))
+        self.assertEqual(total(second.records, 'getppid'), 11)
+
+
+class Usage(unittest.TestCase):
+    def test_wrong_usage(self):
+        """Exit 2, one line that names what is wrong, nothing on standard output."""
+        for argv, word in [(['--no-such-option'], '--no-such-option'), (['-i', '0'], '0'),
+                           (['-i', '0.001'], '0.001'), (['-i', 'abc'], 'abc'), (['-n', '-1'], '-1'),
+                           (['-o', 'xml'], 'xml'), (['--by', 'user'], 'user'),
+                           (['-s', 'nosuchcall'], 'nosuchcall'), (['-p', 'x1'], 'x1'),
+                           (['--top', 'many'], 'many'), (['stray'], 'stray'), (['-i'], '-i')]:
+            with self.subTest(argv=argv):
+                code, out, err = harness.cgscope(*argv)
+                self.assertEqual((code, out), (2, ''), err)
+                self.assertIn(word.lstrip('-'), err)
+                self.assertEqual(err.count('\n'), 1, err)
+
+    def test_help_and_version(self):
+        code, out, err = harness.cgscope('--help')
+        self.assertEqual((code, err), (0, ''))
+        for option in '--interval', '--cgroup', '--containers-only', '--in-flight', '--host-root':
+            self.assertIn(option, out)
+        code, out, err = harness.cgscope('--version')
+        self.assertEqual((code, err), (0, ''))
+        self.assertIn('cgscope ', out)
+        self.assertIn('libbpf', out)
+
+
+class Privileges(unittest.TestCase):
+    def bounded(self, *capabilities):
+        """A wrapper that leaves root only @capabilities."""
+        kept = ''.join(f',+{c.lower().removeprefix("cap_")}' for c in capabilities)
+        return ['setpriv', '--bounding-set', '-all' + kept, '--inh-caps', '-all']
+
+    def test_none(self):
+        code, out, err = harness.cgscope('-i', '0.1', '-n', '1', wrapper=self.bounded())
+        self.assertEqual((code, out), (1, ''))
+        for name in NEEDED_CAPABILITIES:
+            self.assertIn(name, err)
+
+    def test_nobody(self):
+        with harness.scratch_directory() as directory:
+            program = shutil.copy(harness.CGSCOPE, directory)
+            result = subprocess.run(
+                ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', program, '-n',
+                 '1'], capture_output=True, timeout=30, check=False, cwd='/')
+        self.assertEqual((result.returncode, result.stdout), (1, b''))
+        for name in NEEDED_CAPABILITIES:
+            self.assertIn(name.encode(), result.stderr)
+
+    def test_one_missing(self):
+        for missing in NEEDED_CAPABILITIES:
+            with self.subTest(missing=missing):
+                rest = [c for c in NEEDED_CAPABILITIES if c != missing]
+                code, out, err = harness.cgscope('-i', '0.1', '-n', '1', *harness.ROOT_OPTIONS,
+                                                 wrapper=self.bounded(*rest))
+                self.assertEqual((code, out), (1, ''), err)
+                self.assertIn(missing, err)
+                for other in rest:
+                    self.assertNotIn(other, err)
+
+    def test_only_the_needed(self):
+        """The three capabilities are enough, and the counts are as exact."""
+        comm = harness.unique_comm()
+        with Cgroup() as cgroup:
+            with Monitor('--cgroup', cgroup.name, interval=0.05,
+                         wrapper=self.bounded(*NEEDED_CAPABILITIES)) as monitor:
+                harness.run_load('name=' + comm, 'thread=2', 'getppid=200000', 'end', cgroup=cgroup)
+        self.assertEqual(total(monitor.records, 'getppid', comm=comm), 400000)
+        self.assertEqual(harness.lost(monitor.records), 0)
+
+    def test_drops_them(self):
+        """Once attached, nothing is left that it does not need."""
+        with Monitor() as monitor:
+            with open(f'/proc/{monitor.pid}/status', encoding='utf-8') as f:
+                status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+            self.assertEqual(status['NoNewPrivs'], '1')
+            allowed = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39  # what opens files and reads programs
+            self.assertEqual(int(status['CapEff'], 16) & ~allowed, 0, status['CapEff'])
+            self.assertEqual(int(status['CapPrm'], 16) & ~allowed, 0, status['CapPrm'])
+
+
+if __name__ == '__main__':
+    harness.main()

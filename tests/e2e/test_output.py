@@ -1,0 +1,171 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is printed: one line a row, whatever names there are; parts, --by, --top."""
+
+import os
+import re
+import unicodedata
+import unittest
+
+import harness
+from harness import Cgroup, Monitor, rows, total
+
+# PR_SET_NAME takes any bytes but NUL.
+HOSTILE_COMMS = [
+    b'a"b\\c\'d`$(e)', b'\x1b[31mred\x1b[0m', b'new\nline\r', b'\xff\xfe\xc3(', b'cut\xf0\x9f\x90',
+    b' ', b'a b=c', b'\xe2\x80\xaetxt.exe', b'\xc2\x9b31m', b'\x7f\x01\x02', b'PID=1 count=9',
+    b'\xed\xa0\x80lone', b'{"a":1}', b'-', b'\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e',
+]
+# A cgroup's name takes any bytes but "/", NUL and newline.
+HOSTILE_CGROUPS = [b'"q\\u', b'\x1b]0;title\x07', b'\xff\xfe', b' x ', b'\xe2\x80\xae', b'{"a":1}',
+                   b'docker-' + b'a' * 63 + b'.scope']
+
+TEXT_HEAD = re.compile(r'# \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z interval=\d+\.\d{3} '
+                       r'containers=\d+ rows=\d+ calls=\d+ lost=\d+')
+TEXT_ROW = re.compile(r'PID=(-|\d+) comm=(\S+) call=(\S+) count=(\d+) avg_ms=(\S+) max_ms=(\S+) '
+                      r'bytes=(\d+) errors=(\d+) p50_ms=(\S+) p95_ms=(\S+) p99_ms=(\S+) '
+                      r'container=(\S+) pod=(\S+) cgroup=(\S+)')
+
+
+def setUpModule():
+    harness.need_root()
+
+
+def unsafe(text):
+    """The characters that could break a line or a terminal."""
+    return [c for c in text if unicodedata.category(c) in ('Cc', 'Zl', 'Zp', 'Cs')
+            or c in '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069']
+
+
+def run_hostile(output):
+    """One process of each name; beyond that nothing with getppid=77 runs."""
+    with Cgroup() as top:
+        inner = [Cgroup(top.path + b'/' + name) for name in HOSTILE_CGROUPS]
+        with Monitor('--cgroup', top.name, output=output) as monitor:
+            for comm in HOSTILE_COMMS:
+                harness.run_load('hexname=' + comm.hex(), 'getppid=77', cgroup=top)
+            for cgroup in inner:
+                with cgroup:
+                    harness.run_load('name=inner', 'getppid=77', cgroup=cgroup)
+                    monitor.wait_intervals(2)
+    return monitor
+
+
+class Hostile(unittest.TestCase):
+    def test_json(self):
+        records = run_hostile('json').records  # each is parsed strictly
+        self.assertEqual(total(records, 'getppid'),
+                         77 * (len(HOSTILE_COMMS) + len(HOSTILE_CGROUPS)))
+        comms = [row['comm'] for row in rows(records, 'getppid') if row['comm'] != 'inner']
+        self.assertEqual(sorted(comms), sorted(c[:15].decode('utf-8', 'replace')
+                                               for c in HOSTILE_COMMS), 'as Python decodes them')
+        paths = {row['record']['cgroup']['path'] for row in rows(records, 'getppid', 'inner')}
+        self.assertEqual(len(paths), len(HOSTILE_CGROUPS))
+
+    def test_json_is_ascii_safe(self):
+        for line in run_hostile('json').lines:
+            self.assertEqual(unsafe(line.decode('utf-8').removesuffix('\n')), [], line)
+
+    def test_text(self):
+        monitor = run_hostile('text')
+        seen = 0
+        for line in monitor.text:
+            self.assertEqual(unsafe(line), [], repr(line))
+            if line.startswith('# '):
+                self.assertRegex(line, '^' + TEXT_HEAD.pattern + '$')
+                continue
+            row = TEXT_ROW.fullmatch(line)
+            self.assertTrue(row, repr(line))
+            if row[3] == 'getppid':
+                seen += int(row[4])
+        self.assertEqual(seen, 77 * (len(HOSTILE_COMMS) + len(HOSTILE_CGROUPS)))
+
+
+class Shape(unittest.TestCase):
+    def test_parts(self):
+        """A thousand rows: lines of at most 16 KiB, each row once, the totals in each."""
+        comm = harness.unique_comm()
+        with Cgroup() as cgroup:
+            with Monitor('--cgroup', cgroup.name, interval=4) as monitor:
+                harness.run_load('name=' + comm, 'fork=600', 'getppid=2', 'badclose=1', 'end',
+                                 cgroup=cgroup)
+            records = cgroup.of(monitor.records)
+        by_time = {}
+        for record in records:
+            by_time.setdefault(record['timestamp'], []).append(record)
+        self.assertGreater(max(map(len, by_time.values())), 3)
+        for parts in by_time.values():
+            self.assertEqual([r['part'] for r in parts], list(range(1, len(parts) + 1)))
+            self.assertEqual({r['parts'] for r in parts}, {len(parts)})
+            for record in parts:
+                self.assertEqual(record['totals'], parts[0]['totals'])
+            found = [(row['pid'], row['comm'], row['name']) for row in rows(parts)]
+            self.assertEqual(len(found), len(set(found)), 'a row is there twice')
+            self.assertEqual(sum(row['count'] for row in rows(parts)), parts[0]['totals']['count'])
+        self.assertEqual(total(records, 'getppid', comm=comm), 1200)
+        self.assertEqual(len({row['pid'] for row in rows(records, 'getppid', comm)}), 600)
+
+    def test_by_container(self):
+        with Cgroup() as cgroup, Monitor('--cgroup', cgroup.name, '--by', 'container') as monitor:
+            harness.run_load('fork=20', 'getppid=10', 'end', cgroup=cgroup)
+        self.assertEqual(total(monitor.records, 'getppid'), 200)
+        for record in cgroup.of(monitor.records):
+            self.assertNotIn('processes', record)
+            names = [row['name'] for row in record['syscalls']]
+            self.assertEqual(len(names), len(set(names)))
+
+    def test_top(self):
+        """N rows, and the rest in one named `other`; nothing is lost."""
+        with Cgroup() as cgroup, \
+                Monitor('--cgroup', cgroup.name, '--top', '3', interval=1) as monitor:
+            harness.run_load('fork=10', 'getppid=100', 'getpgrp=50', 'badclose=20', 'sleep=20',
+                             'end', cgroup=cgroup)
+        records = cgroup.of(monitor.records)
+        self.assertTrue(records)
+        others = 0
+        for record in records:
+            found = list(rows([record]))
+            mine = [row for row in found if row['name'] != 'other']
+            self.assertLessEqual(len(mine), 3)
+            self.assertLessEqual(len(found), 4)
+            self.assertEqual(sum(row['count'] for row in found), record['totals']['count'])
+            others += len(found) - len(mine)
+        self.assertGreater(others, 0)
+
+    def test_text_and_json_agree(self):
+        """The same workload, the same numbers."""
+        comm = harness.unique_comm()
+        counts = []
+        for output in 'text', 'json':
+            with Cgroup() as cgroup, \
+                    Monitor('--cgroup', cgroup.name, '-c', comm, output=output) as monitor:
+                harness.run_load('name=' + comm, 'getppid=500', 'badclose=4', 'write=9',
+                                 cgroup=cgroup)
+            one = {}
+            if output == 'json':
+                for row in rows(monitor.records):
+                    one[row['name']] = (row['count'], row['errors'], row['bytes'])
+            else:
+                for line in monitor.text:
+                    row = TEXT_ROW.fullmatch(line)
+                    if row:
+                        one[row[3]] = (int(row[4]), int(row[8]), int(row[7]))
+            counts.append({name: one.get(name) for name in ('getppid', 'close', 'write')})
+        self.assertEqual(counts[0], counts[1])
+        self.assertEqual(counts[0]['getppid'], (500, 0, 0))
+        self.assertEqual(counts[0]['write'], (9, 0, 9))
+
+    def test_locale(self):
+        """A decimal comma in the locale changes no number."""
+        env = dict(os.environ, LC_ALL='de_DE.UTF-8', LANG='de_DE.UTF-8')
+        for output in 'json', 'text':
+            monitor = Monitor('-n', '2', output=output, env=env)
+            monitor.end(how=None)
+            if output == 'json':
+                self.assertEqual(len(harness.intervals(monitor.records)), 2)
+            else:
+                self.assertEqual(sum(bool(TEXT_HEAD.fullmatch(t)) for t in monitor.text), 2)
+
+
+if __name__ == '__main__':
+    harness.main()
