@@ -10,6 +10,7 @@ import time
 import unittest
 
 import harness
+import lab
 from harness import Cgroup, Monitor, intervals, total
 
 NEEDED_CAPABILITIES = ['CAP_BPF', 'CAP_PERFMON', 'CAP_DAC_READ_SEARCH']
@@ -17,6 +18,11 @@ NEEDED_CAPABILITIES = ['CAP_BPF', 'CAP_PERFMON', 'CAP_DAC_READ_SEARCH']
 
 def setUpModule():
     harness.need_root()
+
+
+def status_of(pid):
+    with open(f'/proc/{pid}/status', encoding='utf-8', errors='replace') as f:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
 
 
 class Ends(unittest.TestCase):
@@ -37,7 +43,8 @@ class Ends(unittest.TestCase):
     def test_signal_before_the_first_interval(self):
         comm = harness.unique_comm()
         monitor = Monitor('-c', comm, interval=60)
-        time.sleep(3)
+        # What it drops after attaching tells that it has attached.
+        self.assertTrue(lab.wait_until(lambda: status_of(monitor.pid)['NoNewPrivs'] == '1', 30))
         harness.run_load('name=' + comm, 'getppid=100')
         records = monitor.end()
         self.assertEqual(total(records, 'getppid', comm=comm), 100)
@@ -186,8 +193,7 @@ class Privileges(unittest.TestCase):
     def test_drops_them(self):
         """Once attached, nothing is left that it does not need."""
         with Monitor() as monitor:
-            with open(f'/proc/{monitor.pid}/status', encoding='utf-8') as f:
-                status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+            status = status_of(monitor.pid)
             self.assertEqual(status['NoNewPrivs'], '1')
             allowed = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39  # what opens files and reads programs
             self.assertEqual(int(status['CapEff'], 16) & ~allowed, 0, status['CapEff'])
