@@ -178,5 +178,7 @@ struct control {
 	__u32 epoch;	  /* the interval's number, from 1 */
 	__u32 generation; /* of the filters */
 	__s32 own_tgid;	  /* left out */
-	__u8 pad[48];
+	__u32 pid_namespace_level; /* the reader's; 0 is the initial one */
+	__u32 pid_namespace_inode;
+	__u8 pad[40];
 };

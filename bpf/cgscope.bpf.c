@@ -33,7 +33,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SKIP_SLOTS 4096
 
-#define VPID_LEVELS 32 /* MAX_PID_NS_LEVEL */
+#define PID_NAMESPACE_LEVELS 32 /* MAX_PID_NS_LEVEL */
 
 #define X32_BIT	  0x40000000u
 #define TS_COMPAT 0x0002 /* arch/x86: thread_info.status, set around a 32-bit call */
@@ -203,11 +203,32 @@ static __always_inline s32 vpid_of(struct task_struct *leader)
 		return 0;
 	level = pid->level;
 #pragma unroll
-	for (u32 i = 0; i < VPID_LEVELS; i++) {
+	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
 		if (level == i)
 			return pid->numbers[i].nr;
 	}
 	return 0;
+}
+
+/*
+ * The task iterator walks the reader's own PID namespace: what lies outside of it could be counted
+ * but not read out in time, so it is left out.
+ */
+static __always_inline bool is_visible(struct task_struct *leader)
+{
+	struct pid *pid = leader->thread_pid;
+	u32 level = control.pid_namespace_level;
+
+	if (level == 0)
+		return true;
+	if (!pid || pid->level < level)
+		return false;
+#pragma unroll
+	for (u32 i = 1; i < PID_NAMESPACE_LEVELS; i++) {
+		if (level == i)
+			return pid->numbers[i].ns->ns.inum == control.pid_namespace_inode;
+	}
+	return false;
 }
 
 /* Before 5.16 (strlcpy) the kernel leaves bytes of an earlier name behind the NUL. */
@@ -233,7 +254,7 @@ static __always_inline enum verdict decide(struct task_struct *task, struct task
 {
 	s32 tgid = task->tgid;
 
-	if (tgid == control.own_tgid)
+	if (tgid == control.own_tgid || !is_visible(leader))
 		return VERDICT_SKIP;
 	if (settings.filter_pids && !bpf_map_lookup_elem(&selected_pids, &tgid))
 		return VERDICT_SKIP;
@@ -905,11 +926,21 @@ int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup)
 
 /*
  * Run once by user space, by itself: its PID in the initial namespace, which /proc does not tell
- * from within another.
+ * from within another, and the namespace it is in.
  */
 SEC("raw_tp")
 int on_identify(void *ctx)
 {
-	control.own_tgid = bpf_get_current_pid_tgid() >> 32;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pid *pid = task->thread_pid;
+	u32 level = pid->level;
+
+	control.own_tgid = task->tgid;
+	control.pid_namespace_level = level;
+#pragma unroll
+	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
+		if (level == i)
+			control.pid_namespace_inode = pid->numbers[i].ns->ns.inum;
+	}
 	return 0;
 }
