@@ -356,8 +356,8 @@ int identify_make_own(const char *path, const struct cgroup_parse *parse, struct
 	}
 	if (n < 0)
 		identity.key = NULL;
-	/* With a link on the path the QoS class may be that link's own doing. */
-	if (parse->n_links == 0)
+	/* With a link or a pod that is not believed on the path, the class is no better. */
+	if (parse->n_links == 0 && parse->pod_end == 0)
 		identity.qos = parse->qos;
 
 	if (!identity.key || !identity.cgroup_path) {

@@ -28,7 +28,8 @@ static inline void fake_die(const char *what, const char *path)
 
 static inline const char *fake_path(const struct fake_root *fake, const char *path, char *ret)
 {
-	snprintf(ret, FAKE_PATH_MAX, "%s/%s", fake->path, path);
+	if (snprintf(ret, FAKE_PATH_MAX, "%s/%s", fake->path, path) >= FAKE_PATH_MAX)
+		fake_die("name", path);
 	return ret;
 }
 

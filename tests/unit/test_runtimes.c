@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each runtime's files say, and whose a path is by them. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake_root.h"
+#include "src/cleanup.h"
+#include "src/resolver.h"
+
+#define SANDBOX	  "157406b1e6934b24c4e49ea6df73540ed6c4982a1b2138016f3e7fe3706932e8"
+#define CONTAINER "de852e98c01e49060fa5c1699467742274850812d250b93eaa1cb1bc98324a95"
+#define POD	  "4fe556a4-0bd7-45be-966f-46e2cbf4c4ac"
+#define POD_	  "4fe556a4_0bd7_45be_966f_46e2cbf4c4ac"
+#define A	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B	  "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define K8S_TASKS "/run/containerd/io.containerd.runtime.v2.task/k8s.io/"
+#define MOBY	  "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/"
+#define DOCKER	  "/var/lib/docker/containers/"
+
+static int setup(void **state)
+{
+	struct fake_root *fake = calloc(1, sizeof(*fake));
+
+	fake_open(fake);
+	*state = fake;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_close(*state);
+	free(*state);
+	return 0;
+}
+
+/* "kind id=… name=… runtime=…", what is absent left out. */
+static void describe(const struct identity *identity, char *ret, size_t size)
+{
+	const struct {
+		const char *key;
+		const char *value;
+	} facts[] = {
+		{ "id", identity->container_id },
+		{ "name", identity->container_name },
+		{ "runtime", identity->runtime_name },
+		{ "image", identity->image_name },
+		{ "ns", identity->namespace_name },
+		{ "pod", identity->pod_name },
+		{ "uid", identity->pod_uid },
+		{ "k8s", identity->k8s_container_name },
+		{ "qos", qos_class_name(identity->qos) },
+		{ "unit", identity->unit },
+		{ "source", identity->name_source },
+		{ "path", identity->cgroup_path },
+		{ "key", identity->key },
+	};
+	FILE *out = fmemopen(ret, size, "w");
+
+	fputs(identity_kind_name(identity->kind), out);
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		if (facts[i].value)
+			assert_true(facts[i].value[0]);
+		if (facts[i].value && i < sizeof(facts) / sizeof(facts[0]) - 2)
+			fprintf(out, " %s=%s", facts[i].key, facts[i].value);
+	}
+	fputs(identity->resolved ? "" : " unresolved", out);
+	fclose(out);
+	assert_non_null(identity->key);
+	assert_non_null(identity->cgroup_path);
+}
+
+static struct identity resolve(struct fake_root *fake, const char *path)
+{
+	struct resolver *resolver = NULL;
+	struct resolve_trace trace;
+	struct identity identity;
+
+	assert_int_equal(resolver_new(fake->root, NULL, &resolver), 0);
+	assert_int_equal(resolver_resolve_path(resolver, path, &identity, &trace), 0);
+	resolver_free(resolver);
+	return identity;
+}
+
+static void assert_resolves(struct fake_root *fake, const char *path, const char *expected)
+{
+	struct identity identity = resolve(fake, path);
+	char text[4096];
+
+	describe(&identity, text, sizeof(text));
+	identity_done(&identity);
+	assert_string_equal(text, expected);
+}
+
+static void test_containerd_cri(void **state)
+{
+	struct fake_root *fake = *state;
+
+	fake_copy(fake, "containerd/container-1.6.20.json", K8S_TASKS CONTAINER "/config.json");
+	fake_copy(fake, "containerd/sandbox-1.6.20.json", K8S_TASKS SANDBOX "/config.json");
+
+	assert_resolves(fake, "/kubepods/burstable/pod" POD "/" CONTAINER,
+			"container id=" CONTAINER " name=web runtime=containerd "
+			"image=localhost/pause:1 ns=prod pod=mypod-abc uid=" POD
+			" k8s=web qos=burstable source=containerd-bundle");
+	assert_resolves(fake, "/kubepods/burstable/pod" POD "/" CONTAINER "/nested/deeper",
+			"container id=" CONTAINER " name=web runtime=containerd "
+			"image=localhost/pause:1 ns=prod pod=mypod-abc uid=" POD
+			" k8s=web qos=burstable source=containerd-bundle");
+	assert_resolves(fake, "/kubepods/burstable/pod" POD "/" SANDBOX,
+			"sandbox id=" SANDBOX " runtime=containerd ns=prod pod=mypod-abc uid=" POD
+			" qos=burstable source=containerd-bundle");
+}
+
+static void write_cri(struct fake_root *fake, const char *path, const char *cgroups_path,
+		      const char *annotations)
+{
+	fake_write(fake, path, "{\"linux\":{\"cgroupsPath\":\"%s\"},\"annotations\":{%s}}",
+		   cgroups_path, annotations);
+}
+
+#define CRI "\"io.kubernetes.cri."
+
+static void test_containerd_state_roots(void **state)
+{
+	static const char *const roots[] = { "/run/containerd",
+					     "/run/k3s/containerd",
+					     "/run/k0s/containerd",
+					     "/run/host-containerd",
+					     "/var/snap/microk8s/common/run/containerd",
+					     "/srv/moved" };
+	static const char *const layouts[] = { "io.containerd.runtime.v2.task",
+					       "io.containerd.runtime.v1.linux" };
+	struct fake_root *fake = *state;
+	char path[512];
+
+	fake_write(fake, "etc/containerd/config.toml",
+		   "version = 2\n# state = '/no'\n  state  = \"/srv/moved\" # here\n[grpc]\n"
+		   "state = '/neither'\n");
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]) * 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s/k8s.io/%s", roots[i / 2], layouts[i % 2], A);
+		write_cri(fake, strcat(path, "/config.json"), "/kubepods/pod" POD "/" A,
+			  CRI "container-type\":\"container\"," CRI "container-name\":\"app\"");
+		assert_resolves(fake, "/kubepods/pod" POD "/" A,
+				"container id=" A " name=app runtime=containerd uid=" POD
+				" k8s=app qos=guaranteed source=containerd-bundle");
+		fake_unlink(fake, path);
+		assert_resolves(fake, "/kubepods/pod" POD "/" A,
+				"container id=" A " uid=" POD " qos=guaranteed unresolved");
+	}
+}
+
+/* The pod's names are on its sandbox only, in the path of its log directory. */
+static void test_containerd_before_1_5(void **state)
+{
+	struct fake_root *fake = *state;
+
+	write_cri(fake, K8S_TASKS A "/config.json",
+		  "kubepods-burstable-pod" POD_ ".slice:cri-containerd:" A,
+		  CRI "container-type\":\"container\"," CRI "container-name\":\"app\"," CRI
+		      "sandbox-id\":\"" B "\"");
+	write_cri(fake, K8S_TASKS B "/config.json", "/elsewhere/" B,
+		  CRI "container-type\":\"sandbox\"," CRI
+		      "sandbox-log-directory\":\"/var/log/pods/shop_web-7d9f_" POD "\"");
+	assert_resolves(fake,
+			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD_
+			".slice/cri-containerd-" A ".scope",
+			"container id=" A
+			" name=app runtime=containerd ns=shop pod=web-7d9f uid=" POD
+			" k8s=app qos=burstable source=containerd-bundle");
+	/* The same directory of another pod names nobody. */
+	write_cri(fake, K8S_TASKS B "/config.json", "/elsewhere/" B,
+		  CRI "container-type\":\"sandbox\"," CRI
+		      "sandbox-log-directory\":\"/var/log/pods/shop_web-7d9f_x" POD "\"");
+	assert_resolves(fake,
+			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD_
+			".slice/cri-containerd-" A ".scope",
+			"container id=" A " name=app runtime=containerd uid=" POD
+			" k8s=app qos=burstable source=containerd-bundle");
+}
+
+static void test_containerd_other_clients(void **state)
+{
+	struct fake_root *fake = *state;
+
+	write_cri(fake, "/run/containerd/io.containerd.runtime.v2.task/default/" A "/config.json",
+		  "system.slice:nerdctl:" A,
+		  "\"nerdctl/name\":\"web1\",\"nerdctl/namespace\":\"default\"");
+	write_cri(fake, "/run/containerd/io.containerd.runtime.v2.task/other/" B "/config.json",
+		  "/other/" B, "");
+	write_cri(fake, "/run/containerd/io.containerd.runtime.v2.task/default/redis1/config.json",
+		  "/default/redis1", "");
+
+	assert_resolves(fake, "/system.slice/nerdctl-" A ".scope",
+			"container id=" A " name=web1 runtime=containerd source=containerd-bundle");
+	assert_resolves(fake, "/other/" B,
+			"container id=" B " runtime=containerd source=containerd-bundle");
+	assert_resolves(fake, "/default/redis1",
+			"container id=redis1 name=redis1 runtime=containerd "
+			"source=containerd-bundle");
+	assert_resolves(fake, "/default/redis1/docker-" B ".scope",
+			"container id=redis1 name=redis1 runtime=containerd "
+			"source=containerd-bundle");
+	/* Nothing else of that form is one. */
+	assert_resolves(fake, "/default/redis2", "unknown unresolved");
+	assert_resolves(fake, "/default/../redis1", "unknown unresolved");
+	assert_resolves(fake, "/other/redis1", "unknown unresolved");
+	assert_resolves(fake, "/default/some_short_id.service",
+			"unit unit=default/some_short_id.service");
+}
+
+static void write_docker(struct fake_root *fake, const char *path, const char *id, const char *name)
+{
+	fake_write(fake, path,
+		   "{\"ID\":\"%s\",\"Name\":\"%s\",\"Config\":{\"Image\":\"nginx:1\","
+		   "\"Labels\":{\"io.kubernetes.pod.name\":\"forged\"}}}",
+		   id, name);
+}
+
+static void test_docker(void **state)
+{
+	struct fake_root *fake = *state;
+
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/web1");
+	assert_resolves(fake, "/system.slice/docker-" A ".scope",
+			"container id=" A " name=web1 runtime=docker image=nginx:1 "
+			"source=docker-config");
+	assert_resolves(fake, "/docker/" A "/init.scope",
+			"container id=" A " name=web1 runtime=docker image=nginx:1 "
+			"source=docker-config");
+	assert_resolves(fake, "/actions_job/" A,
+			"container id=" A " name=web1 runtime=docker image=nginx:1 "
+			"source=docker-config");
+	/* A file that was put there for another container. */
+	write_docker(fake, DOCKER B "/config.v2.json", A, "/web1");
+	assert_resolves(fake, "/docker/" B, "container id=" B " runtime=docker unresolved");
+	/* Docker has no such names. */
+	write_docker(fake, DOCKER B "/config.v2.json", B, "/we b\\u001b1");
+	assert_resolves(fake, "/docker/" B,
+			"container id=" B " runtime=docker image=nginx:1 source=docker-config");
+}
+
+static void test_docker_roots(void **state)
+{
+	static const char *const roots[] = { "/var/snap/docker/common/var-lib-docker",
+					     "/srv/docker", "/var/lib/docker/100000.100000",
+					     "/srv/docker/1.2" };
+	struct fake_root *fake = *state;
+	char path[512];
+
+	fake_write(fake, "etc/docker/daemon.json", "{\"data-root\":\"/srv/docker\"}");
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		snprintf(path, sizeof(path), "%s/containers/%s/config.v2.json", roots[i], A);
+		write_docker(fake, path, A, "/web1");
+		assert_resolves(fake, "/docker/" A,
+				"container id=" A " name=web1 runtime=docker image=nginx:1 "
+				"source=docker-config");
+		fake_unlink(fake, path);
+	}
+	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
+
+	/* The old key, and a root that has moved behind an absolute link. */
+	fake_write(fake, "etc/docker/daemon.json", "{\"graph\":\"/old\"}");
+	write_docker(fake, "/real/containers/" A "/config.v2.json", A, "/web1");
+	fake_symlink(fake, "/real", "old");
+	assert_resolves(fake, "/docker/" A,
+			"container id=" A " name=web1 runtime=docker image=nginx:1 "
+			"source=docker-config");
+}
+
+static void test_docker_rootless(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *path =
+		"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" A ".scope";
+
+	fake_write(fake, "etc/passwd",
+		   "root:x:0:0:root:/root:/bin/sh\nbroken:x\n"
+		   "ann:x:1000:1000:Ann,,,:/home/ann:/bin/sh\n");
+	write_docker(fake, "home/ann/.local/share/docker/containers/" A "/config.v2.json", A,
+		     "/mine");
+	assert_resolves(fake, path,
+			"container id=" A " name=mine runtime=docker image=nginx:1 "
+			"source=docker-config");
+	/* Not everybody's. */
+	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
+	/* What the system's store knows is not a user's, whatever that one has written down. */
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/web1");
+	assert_resolves(fake, path, "unit unit=user@1000.service/docker-" A ".scope");
+}
+
+/* Names that cri-dockerd makes count where the path has the same pod, and only there. */
+static void test_cri_dockerd(void **state)
+{
+	struct fake_root *fake = *state;
+
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/k8s_app_web-7d9f_shop_" POD "_0");
+	write_docker(fake, DOCKER B "/config.v2.json", B, "/k8s_POD_web-7d9f_shop_" POD "_0");
+	assert_resolves(fake, "/kubepods/pod" POD "/" A,
+			"container id=" A " name=k8s_app_web-7d9f_shop_" POD
+			"_0 runtime=docker image=nginx:1 ns=shop pod=web-7d9f uid=" POD
+			" k8s=app qos=guaranteed source=docker-config");
+	assert_resolves(fake, "/kubepods/pod" POD "/" B,
+			"sandbox id=" B " name=k8s_POD_web-7d9f_shop_" POD
+			"_0 runtime=docker image=nginx:1 ns=shop pod=web-7d9f uid=" POD
+			" qos=guaranteed source=docker-config");
+	assert_resolves(fake, "/docker/" A,
+			"container id=" A " name=k8s_app_web-7d9f_shop_" POD
+			"_0 runtime=docker image=nginx:1 source=docker-config");
+	assert_resolves(fake, "/kubepods/pod5fe556a4-0bd7-45be-966f-46e2cbf4c4ac/" A,
+			"container id=" A " name=k8s_app_web-7d9f_shop_" POD
+			"_0 runtime=docker image=nginx:1 uid=5fe556a4-0bd7-45be-966f-46e2cbf4c4ac "
+			"qos=guaranteed source=docker-config");
+}
+
+static void test_kubelet_logs(void **state)
+{
+	struct fake_root *fake = *state;
+
+	fake_mkdir(fake, "var/log/pods/shop_web-7d9f_" POD "/app");
+	assert_resolves(fake, "/kubepods/pod" POD,
+			"pod ns=shop pod=web-7d9f uid=" POD " qos=guaranteed source=kubelet-logs");
+	assert_resolves(fake, "/kubepods/pod" POD "/crio-" A,
+			"container id=" A " runtime=cri-o ns=shop pod=web-7d9f uid=" POD
+			" qos=guaranteed source=kubelet-logs");
+	fake_symlink(fake, "/var/log/pods/x", "var/log/containers/web-7d9f_shop_app-" A ".log");
+	assert_resolves(fake, "/kubepods/pod" POD "/crio-" A,
+			"container id=" A " name=app runtime=cri-o ns=shop pod=web-7d9f uid=" POD
+			" k8s=app qos=guaranteed source=kubelet-logs");
+	/* Neither another pod's, nor below a user's manager, nor inside of something unknown. */
+	assert_resolves(fake, "/kubepods/pod5fe556a4-0bd7-45be-966f-46e2cbf4c4ac/" A,
+			"container id=" A " uid=5fe556a4-0bd7-45be-966f-46e2cbf4c4ac "
+			"qos=guaranteed unresolved");
+	assert_resolves(fake, "/user.slice/user-1.slice/user@1.service/kubepods/pod" POD,
+			"unit unit=user@1.service");
+	assert_resolves(fake, "/lxc.payload.x/kubepods/pod" POD "/" A,
+			"container id=x runtime=lxc unresolved");
+}
+
+static void test_no_container(void **state)
+{
+	struct fake_root *fake = *state;
+
+	assert_resolves(fake, "/", "host");
+	assert_resolves(fake, "/init.scope", "host");
+	assert_resolves(fake, "/system.slice/ssh.service", "unit unit=ssh.service");
+	assert_resolves(fake, "/system.slice/ssh.service/child", "unit unit=ssh.service");
+	assert_resolves(fake, "/user.slice/user-1.slice/user@1.service/sshd.service",
+			"unit unit=user@1.service/sshd.service");
+	assert_resolves(fake, "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope",
+			"unit id=vm runtime=libvirt-qemu unit=machine-qemu\\x2d1\\x2dvm.scope");
+	assert_resolves(fake, "/kubepods/pod" POD, "pod uid=" POD " qos=guaranteed unresolved");
+	assert_resolves(fake, "/some/where/else", "unknown unresolved");
+	assert_resolves(fake, "/kubepods/besteffort", "unknown qos=besteffort unresolved");
+}
+
+/* Metadata that cannot be believed is neither a name nor a reason to believe somebody else. */
+static void test_damaged(void **state)
+{
+	static const char *const broken[] = {
+		"", "{", "[]", "{\"ID\":\"\\ud800\"}", "{\"a\\u0000\":1}", "{\"Name\":\"\xff\"}",
+	};
+	struct fake_root *fake = *state;
+	char full[FAKE_PATH_MAX];
+	char *big = malloc(5u << 20);
+
+	write_docker(fake, DOCKER B "/config.v2.json", B, "/victim");
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		fake_write(fake, DOCKER A "/config.v2.json", "%s", broken[i]);
+		assert_resolves(fake, "/docker/" A "/docker/" B,
+				"container id=" A " runtime=docker unresolved");
+	}
+	memset(big, ' ', 5u << 20);
+	fake_write_bytes(fake, DOCKER A "/config.v2.json", big, 5u << 20);
+	free(big);
+	assert_resolves(fake, "/docker/" A "/docker/" B,
+			"container id=" A " runtime=docker unresolved");
+
+	fake_unlink(fake, DOCKER A "/config.v2.json");
+	assert_int_equal(mkfifo(fake_path(fake, DOCKER A "/config.v2.json", full), 0600), 0);
+	assert_resolves(fake, "/docker/" A "/docker/" B,
+			"container id=" A " runtime=docker unresolved");
+	fake_unlink(fake, DOCKER A "/config.v2.json");
+	fake_symlink(fake, "../" B "/config.v2.json", DOCKER A "/config.v2.json");
+	assert_resolves(fake, "/docker/" A "/docker/" B,
+			"container id=" A " runtime=docker unresolved");
+	fake_unlink(fake, DOCKER A "/config.v2.json");
+	fake_mkdir(fake, DOCKER A "/config.v2.json");
+	assert_resolves(fake, "/docker/" A "/docker/" B,
+			"container id=" A " runtime=docker unresolved");
+
+	/* A NUL in a name would make another name of it; an unlimited number is no damage. */
+	fake_unlink(fake, DOCKER A);
+	fake_write(fake, DOCKER A "/config.v2.json",
+		   "{\"Name\":\"/a\\u0000b\",\"x\":18446744073709551615}");
+	assert_resolves(fake, "/docker/" A,
+			"container id=" A " runtime=docker source=docker-config");
+}
+
+static void test_spoofed(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *nested = "/system.slice/docker-" A ".scope/docker-" B ".scope";
+	const char *is_a = "container id=" A " name=a runtime=docker image=nginx:1 "
+			   "source=docker-config";
+
+	/* The outer one is known: whatever is inside is its own. */
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/a");
+	assert_resolves(fake, nested, is_a);
+	write_docker(fake, DOCKER B "/config.v2.json", B, "/b");
+	assert_resolves(fake, nested, is_a);
+	write_cri(fake, MOBY B "/config.json", "system.slice:docker:" B, "");
+	assert_resolves(fake, nested, is_a);
+
+	/* The bundle says where it is; elsewhere the id is somebody's claim. */
+	assert_resolves(fake, "/system.slice/docker-" B ".scope",
+			"container id=" B " name=b runtime=docker image=nginx:1 "
+			"source=docker-config");
+	assert_resolves(fake, "/evil.service/docker-" B ".scope", "unit unit=evil.service");
+	assert_resolves(fake, "/evil/docker-" B ".scope", "unit unit=evil/docker-" B ".scope");
+	assert_resolves(fake, "/docker/" B, "unknown unresolved");
+	/* By another runtime's prefix. */
+	assert_resolves(fake, "/evil.service/crio-" B ".scope", "unit unit=evil.service");
+	assert_resolves(fake, "/evil.service/crio-" A ".scope", "unit unit=evil.service");
+
+	/* What guests of a system that is known by name build, or a user. */
+	assert_resolves(fake, "/lxc.payload.x/system.slice/docker-" B ".scope",
+			"container id=x runtime=lxc unresolved");
+	assert_resolves(fake,
+			"/user.slice/user-1000.slice/user@1000.service/system.slice/docker-" B
+			".scope",
+			"unit unit=user@1000.service/docker-" B ".scope");
+	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	write_docker(fake, "home/ann/.local/share/docker/containers/" B "/config.v2.json", B, "/z");
+	assert_resolves(fake,
+			"/user.slice/user-1000.slice/user@1000.service/system.slice/docker-" B
+			".scope",
+			"unit unit=user@1000.service/docker-" B ".scope");
+}
+
+static void test_unknown_outer(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *kind = "/docker/" A "/kubelet/kubepods/burstable/pod" POD "/" CONTAINER;
+	const char *pod = "container id=" CONTAINER " name=web runtime=containerd "
+			  "image=localhost/pause:1 ns=prod pod=mypod-abc uid=" POD
+			  " k8s=web qos=burstable source=containerd-bundle";
+
+	/* Nobody here knows either: what the text says. */
+	assert_resolves(fake, kind,
+			"container id=" CONTAINER " uid=" POD " qos=burstable unresolved");
+	/* In the node: the inner one is known, with the node's own cgroup in front and without. */
+	fake_copy(fake, "containerd/container-1.6.20.json", K8S_TASKS CONTAINER "/config.json");
+	assert_resolves(fake, kind, pod);
+	assert_resolves(fake, "/kubepods/burstable/pod" POD "/" CONTAINER, pod);
+	/* On the node's host: the node. */
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/kind-control-plane");
+	assert_resolves(fake, kind,
+			"container id=" A " name=kind-control-plane runtime=docker image=nginx:1 "
+			"source=docker-config");
+}
+
+static void test_names_path(void **state)
+{
+	static const struct {
+		const char *cgroups_path;
+		const char *path;
+		bool named;
+	} cases[] = {
+		{ "/kubepods/pod" POD "/" A, "/kubepods/pod" POD "/" A, true },
+		{ "/kubepods/pod" POD "/" A, "/kubelet/kubepods/pod" POD "/" A, true },
+		{ "/kubepods/pod" POD "/" A, "/xkubepods/pod" POD "/" A, false },
+		{ "/kubepods/burstable/pod" POD "/" A, "/kubepods/pod" POD "/" A, false },
+		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  "/kubepods.slice/kubepods-pod" POD_ ".slice/cri-containerd-" A ".scope", true },
+		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  "/kubepods-pod" POD_ ".slice/cri-containerd-" A ".scope", false },
+		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  "/system.slice/containerd.service/kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  true },
+		{ ":cri-containerd:" A, "/system.slice/cri-containerd-" A ".scope", true },
+		{ ":cri-containerd:" A, "/evil.slice/cri-containerd-" A ".scope", false },
+		{ "-.slice:cri-containerd:" A, "/cri-containerd-" A ".scope", true },
+		{ "a:b:c:" A, "/system.slice/cri-containerd-" A ".scope", false },
+		{ "", "/system.slice/cri-containerd-" A ".scope", true }, /* names none */
+	};
+	struct fake_root *fake = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct identity identity;
+
+		write_cri(fake, K8S_TASKS A "/config.json", cases[i].cgroups_path,
+			  CRI "container-type\":\"container\"");
+		identity = resolve(fake, cases[i].path);
+		if (identity.resolved && identity.container_id)
+			assert_true(cases[i].named);
+		else
+			assert_false(cases[i].named);
+		identity_done(&identity);
+	}
+}
+
+static void test_keys(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *key;
+		const char *cgroup;
+	} cases[] = {
+		{ "/docker/" A "/x", A, "/docker/" A },
+		{ "docker/" A, A, "/docker/" A },
+		{ "/docker/" B "/x", "path:/docker/" B, "/docker/" B },
+		{ "/system.slice/a.service/x", "unit:a.service", "/system.slice/a.service" },
+		{ "/", "host", "/" },
+		{ "/kubepods/pod" POD "/x", "path:/kubepods/pod" POD, "/kubepods/pod" POD },
+		{ "/user.slice/user-1.slice/user@1.service/docker-" A ".scope",
+		  "unit:user@1.service/docker-" A ".scope",
+		  "/user.slice/user-1.slice/user@1.service/docker-" A ".scope" },
+	};
+	struct fake_root *fake = *state;
+
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/a");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct identity identity = resolve(fake, cases[i].path);
+
+		assert_string_equal(identity.key, cases[i].key);
+		assert_string_equal(identity.cgroup_path, cases[i].cgroup);
+		identity_done(&identity);
+	}
+}
+
+static void test_trace(void **state)
+{
+	struct fake_root *fake = *state;
+	struct resolver *resolver = NULL;
+	struct resolve_trace trace;
+	struct identity identity;
+
+	write_cri(fake, MOBY A "/config.json", "/elsewhere/" A, "");
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/a");
+	assert_int_equal(resolver_new(fake->root, NULL, &resolver), 0);
+	assert_int_equal(resolver_resolve_path(resolver, "/docker/" A, &identity, &trace), 0);
+	assert_int_equal(trace.n_attempts, 1);
+	assert_string_equal(trace.attempts[0].source, "docker aaaaaaaaaaaa");
+	assert_non_null(strstr(trace.attempts[0].answer, "refused"));
+	identity_done(&identity);
+	resolver_free(resolver);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_containerd_cri),
+		TEST(test_containerd_state_roots),
+		TEST(test_containerd_before_1_5),
+		TEST(test_containerd_other_clients),
+		TEST(test_docker),
+		TEST(test_docker_roots),
+		TEST(test_docker_rootless),
+		TEST(test_cri_dockerd),
+		TEST(test_kubelet_logs),
+		TEST(test_no_container),
+		TEST(test_damaged),
+		TEST(test_spoofed),
+		TEST(test_unknown_outer),
+		TEST(test_names_path),
+		TEST(test_keys),
+		TEST(test_trace),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
