@@ -694,6 +694,8 @@ void collector_detach(struct collector *collector)
 	if (!collector->attached)
 		return;
 	collector->attached = false;
+	/* First of all: an exit whose entry is not shown any more is no denied call. */
+	__atomic_store_n(&skel->bss->control.enabled, 0, __ATOMIC_SEQ_CST);
 	bpf_link__destroy(skel->links.on_sys_enter);
 	skel->links.on_sys_enter = NULL;
 	bpf_link__destroy(skel->links.on_sys_exit);
