@@ -18,15 +18,18 @@ struct cgroup_tree;
 
 struct cgroup_hierarchy {
 	bool v1;
-	uint32_t hierarchy_id; /* as in /proc/cgroups; 0 for v2 */
-	char controller[32];   /* v1: "memory", "pids" or "cpuset"; "" for v2 */
+	uint32_t hierarchy_id;	     /* as in /proc/cgroups; 0 for v2 */
+	char controller[32];	     /* v1: "memory", "pids" or "cpuset"; "" for v2 */
 	char mount[CGROUP_PATH_MAX]; /* as seen from here */
 	bool by_evidence; /* a container was found there; false: the default of this layout */
+	bool is_hybrid;	  /* there is another hierarchy that containers could be in */
 };
 
 /*
  * Finds the cgroup mounts below @root and chooses a hierarchy (v2 where containers are in it, else
- * a v1 controller). Returns 0 or -errno; -ENOENT: no cgroup file system is mounted.
+ * a v1 controller). Where is_hybrid and not by_evidence, the first container can prove the choice
+ * wrong: open again then, and drop all that was learned by id. Returns 0 or -errno; -ENOENT: no
+ * cgroup file system is mounted.
  */
 int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret);
 void cgroup_tree_close(struct cgroup_tree *tree);
@@ -34,27 +37,41 @@ void cgroup_tree_close(struct cgroup_tree *tree);
 const struct cgroup_hierarchy *cgroup_tree_hierarchy(const struct cgroup_tree *tree);
 
 /*
- * The path of the cgroup @id from the hierarchy's root ("/" is the root itself). Returns 0;
- * -ESTALE: gone (or never was); -ENODATA: outside of this view; -ENAMETOOLONG: @ret holds the
- * nearest ancestor whose path fits; -EPERM: handles are refused and the walk did not find it.
+ * The path of the cgroup @id from the hierarchy's root ("/" is the root itself, or the top of
+ * this view, see cgroup_tree_is_whole()). Returns 0; -ESTALE: gone (or never was), and @ret holds
+ * its last path if the kernel still told it; -ENODATA: outside of this view; -ENAMETOOLONG: @ret
+ * holds the nearest ancestor whose path fits; -ENOTDIR: the id of a file, not of a cgroup; -EPERM:
+ * handles are refused and the walk, at most one in five seconds, did not find it. Else @ret is "".
  */
 int cgroup_tree_path(struct cgroup_tree *tree, uint64_t id, char *ret, size_t size);
 
-/* The id of the cgroup at @path (from the hierarchy's root). 0, -ENOENT or another -errno. */
+/*
+ * The id of the cgroup at @path (from the hierarchy's root). 0; -ENOENT; -EINVAL: it has "..";
+ * or another -errno.
+ */
 int cgroup_tree_id(struct cgroup_tree *tree, const char *path, uint64_t *ret);
 
 /*
  * Calls @visit with every cgroup, parents first, until it returns non-zero (returned as is).
- * A walk of the whole tree: for start-up and for patterns, not for every interval.
+ * A walk of the whole tree, 64 levels deep: for start-up and for patterns, not for every interval.
  */
 int cgroup_tree_walk(struct cgroup_tree *tree,
 		     int (*visit)(const char *path, uint64_t id, void *data), void *data);
 
+/* Whether the tree starts at the hierarchy's root; else "/" is a container's cgroup, not the host.
+ */
+bool cgroup_tree_is_whole(const struct cgroup_tree *tree);
+
 /*
  * What a path from a kernel event starts with and a path from a handle does not: the cgroup of
- * the node itself where the tree is the view of a node in a container (kind); else "".
+ * the node itself where the tree is the view of a node in a container (kind); else "". It is also
+ * "" where the tree is not whole and the prefix is not known: paths of events then mean nothing,
+ * until one of them was compared by cgroup_tree_learn_prefix().
  */
 const char *cgroup_tree_prefix(const struct cgroup_tree *tree);
+
+/* Learns the prefix from the path that a kernel event gave for @id; does nothing if it is known. */
+void cgroup_tree_learn_prefix(struct cgroup_tree *tree, uint64_t id, const char *event_path);
 
 /* NULL, or why handles cannot be used here ("open_by_handle_at: Operation not permitted"). */
 const char *cgroup_tree_handle_problem(const struct cgroup_tree *tree);

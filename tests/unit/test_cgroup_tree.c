@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* With the kernel's own cgroups: needs root and a cgroup file system to write to. */
+#include "src/cgroup_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "src/cleanup.h"
+
+#define H    "5aaf9eb7648eeb1459d86eaa0ace8bcfa93089642e5c3113a14250dae3238aaf"
+#define SKIP 77
+
+static struct host_root *host;
+static struct cgroup_tree *tree;
+static char top[64];  /* our test cgroup, from the hierarchy's root */
+static char fake[64]; /* a directory to build host roots in */
+static int own_cgroup_ns = -1;
+
+static void full(const char *path, char ret[static 2 * CGROUP_PATH_MAX])
+{
+	snprintf(ret, 2 * CGROUP_PATH_MAX, "%s%s%s", cgroup_tree_hierarchy(tree)->mount, top, path);
+}
+
+static uint64_t make(const char *path)
+{
+	char name[2 * CGROUP_PATH_MAX];
+	struct stat st;
+
+	full(path, name);
+	assert_int_equal(mkdir(name, 0755), 0);
+	assert_int_equal(stat(name, &st), 0);
+	return st.st_ino;
+}
+
+static void drop(const char *path)
+{
+	char name[2 * CGROUP_PATH_MAX];
+
+	full(path, name);
+	assert_int_equal(rmdir(name), 0);
+}
+
+static void assert_path(uint64_t id, const char *below_top)
+{
+	char path[CGROUP_PATH_MAX], expected[2 * CGROUP_PATH_MAX];
+
+	snprintf(expected, sizeof(expected), "%s%s", top, below_top);
+	assert_int_equal(cgroup_tree_path(tree, id, path, sizeof(path)), 0);
+	assert_string_equal(path, expected);
+}
+
+static void assert_no_path(uint64_t id, int error)
+{
+	char path[CGROUP_PATH_MAX] = "old";
+
+	assert_int_equal(cgroup_tree_path(tree, id, path, sizeof(path)), error);
+	assert_string_equal(path, "");
+}
+
+static void test_hierarchy(void **state)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+	struct statfs fs;
+
+	assert_int_equal(statfs(hierarchy->mount, &fs), 0);
+	assert_int_equal(fs.f_type, hierarchy->v1 ? CGROUP_SUPER_MAGIC : CGROUP2_SUPER_MAGIC);
+	assert_int_equal(hierarchy->v1, hierarchy->hierarchy_id != 0);
+	assert_int_equal(hierarchy->v1, hierarchy->controller[0] != '\0');
+	assert_null(cgroup_tree_handle_problem(tree));
+}
+
+static void test_root(void **state)
+{
+	char path[CGROUP_PATH_MAX];
+	uint64_t id;
+
+	assert_int_equal(cgroup_tree_id(tree, "/", &id), 0);
+	assert_int_equal(cgroup_tree_is_whole(tree), id == 1);
+	assert_int_equal(cgroup_tree_path(tree, id, path, sizeof(path)), 0);
+	assert_string_equal(path, "/");
+	if (cgroup_tree_is_whole(tree))
+		assert_string_equal(cgroup_tree_prefix(tree), "");
+}
+
+static void test_life(void **state)
+{
+	char path[CGROUP_PATH_MAX];
+	uint64_t id, found;
+
+	id = make("/a");
+	assert_path(id, "/a");
+	snprintf(path, sizeof(path), "%s/a", top);
+	assert_int_equal(cgroup_tree_id(tree, path, &found), 0);
+	assert_int_equal(found, id);
+	assert_int_equal(cgroup_tree_id(tree, path + 1, &found), 0);
+	assert_int_equal(found, id);
+
+	drop("/a");
+	assert_no_path(id, -ESTALE);
+	assert_int_equal(cgroup_tree_id(tree, path, &found), -ENOENT);
+}
+
+static void test_no_id(void **state)
+{
+	char name[2 * CGROUP_PATH_MAX];
+	struct stat st;
+	uint64_t id;
+
+	assert_no_path(0, -ESTALE);
+	assert_no_path(UINT64_MAX, -ESTALE);
+
+	full("/cgroup.procs", name);
+	assert_int_equal(stat(name, &st), 0);
+	assert_no_path(st.st_ino, -ENOTDIR);
+
+	snprintf(name, sizeof(name), "%s/cgroup.procs", top);
+	assert_int_equal(cgroup_tree_id(tree, name, &id), -ENOTDIR);
+	assert_int_equal(cgroup_tree_id(tree, "/../..", &id), -EINVAL);
+	assert_int_equal(cgroup_tree_id(tree, "a/../b", &id), -EINVAL);
+	assert_int_equal(cgroup_tree_id(tree, "/..x", &id), -ENOENT);
+}
+
+static void test_odd_names(void **state)
+{
+	static const char *const names[] = {
+		"/\033[31m",   "/\xff\xfe", "/a b\"'", "/x (deleted)",
+		"/ (deleted)", "/..x",	    "/\\x2d",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		uint64_t id = make(names[i]);
+
+		assert_path(id, names[i]);
+		drop(names[i]);
+		assert_no_path(id, -ESTALE);
+	}
+}
+
+/* Makes @levels nested cgroups of @length characters each below @fd; returns the innermost's id. */
+static uint64_t nest(int fd, size_t levels, size_t length)
+{
+	char name[256];
+	struct stat st;
+	int at = dup(fd);
+
+	memset(name, 'n', length);
+	name[length] = '\0';
+	for (size_t i = 0; i < levels; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(at, name, 0755), 0);
+		next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		close(at);
+		at = next;
+	}
+	assert_int_equal(fstat(at, &st), 0);
+	close(at);
+	return st.st_ino;
+}
+
+static void unnest(int fd, size_t levels, size_t length)
+{
+	char name[256];
+	int at = dup(fd);
+
+	memset(name, 'n', length);
+	name[length] = '\0';
+	for (size_t i = 1; i < levels; i++) {
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		assert_true(next >= 0);
+		close(at);
+		at = next;
+	}
+	for (size_t i = 0; i < levels; i++) {
+		int above = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		assert_int_equal(unlinkat(at, name, AT_REMOVEDIR), 0);
+		close(at);
+		at = above;
+	}
+	close(at);
+}
+
+/* The ancestor is the nearest: one more level would not fit in what the kernel can tell. */
+static void check_long_path(size_t levels, size_t length)
+{
+	char name[2 * CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
+	_cleanup_(closep) int fd = -1;
+	uint64_t id, found;
+	size_t full_length;
+	int r;
+
+	full("", name);
+	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	id = nest(fd, levels, length);
+	r = cgroup_tree_path(tree, id, path, sizeof(path));
+	full_length = strlen(cgroup_tree_hierarchy(tree)->mount) + strlen(path);
+	unnest(fd, levels, length);
+
+	assert_int_equal(r, -ENAMETOOLONG);
+	assert_memory_equal(path, top, strlen(top));
+	assert_int_equal((strlen(path) - strlen(top)) % (length + 1), 0);
+	assert_true(full_length < CGROUP_PATH_MAX);
+	assert_true(full_length + length + 1 >= CGROUP_PATH_MAX - 1);
+	assert_int_equal(cgroup_tree_id(tree, path, &found), -ENOENT);
+}
+
+static void test_long_path(void **state)
+{
+	check_long_path(20, 250);
+	check_long_path(700, 7);
+}
+
+static void test_small_buffer(void **state)
+{
+	uint64_t id = make("/a");
+	char path[4];
+
+	assert_int_equal(cgroup_tree_path(tree, id, path, sizeof(path)), -ENAMETOOLONG);
+	drop("/a");
+}
+
+struct seen {
+	size_t n;
+	size_t n_top;
+	bool found_parent;
+	uint64_t parent;
+	uint64_t child;
+};
+
+static int see(const char *path, uint64_t id, void *data)
+{
+	struct seen *seen = data;
+
+	if (seen->n++ == 0)
+		assert_string_equal(path, "/");
+	if (strncmp(path, top, strlen(top)) == 0)
+		seen->n_top++;
+	if (id == seen->parent)
+		seen->found_parent = true;
+	if (id != seen->child)
+		return 0;
+	return seen->found_parent ? 42 : 43;
+}
+
+static void test_walk(void **state)
+{
+	struct seen seen = { .parent = make("/p"), .child = make("/p/c") };
+	char name[2 * CGROUP_PATH_MAX];
+	_cleanup_(closep) int fd = -1;
+
+	assert_int_equal(cgroup_tree_walk(tree, see, &seen), 42);
+	assert_true(seen.n >= 4);
+
+	full("/p/c", name);
+	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	nest(fd, 100, 1);
+	seen = (struct seen){ 0 };
+	assert_int_equal(cgroup_tree_walk(tree, see, &seen), 0);
+	unnest(fd, 100, 1);
+	drop("/p/c");
+	drop("/p");
+	assert_true(seen.n_top >= 60 && seen.n_top <= 66); /* the rest is too deep */
+}
+
+static void set_handles_allowed(bool allowed)
+{
+	cap_value_t cap = CAP_DAC_READ_SEARCH;
+	cap_t caps = cap_get_proc();
+
+	assert_non_null(caps);
+	assert_int_equal(cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, allowed ? CAP_SET : CAP_CLEAR),
+			 0);
+	assert_int_equal(cap_set_proc(caps), 0);
+	cap_free(caps);
+}
+
+static void test_refused_at_start(void **state)
+{
+	uint64_t id = make("/a"), late, gone = make("/b");
+	struct cgroup_tree *whole = tree;
+
+	set_handles_allowed(false);
+	assert_int_equal(cgroup_tree_open(host, &tree), 0);
+	assert_string_equal(cgroup_tree_handle_problem(tree),
+			    "open_by_handle_at: Operation not permitted");
+	assert_path(id, "/a");
+	assert_path(gone, "/b");
+
+	/* Within the rest after a walk there is no second one. */
+	late = make("/c");
+	assert_no_path(late, -EPERM);
+	drop("/b");
+	{
+		char path[CGROUP_PATH_MAX];
+
+		assert_int_equal(cgroup_tree_path(tree, gone, path, sizeof(path)), -ESTALE);
+	}
+	cgroup_tree_close(tree);
+	set_handles_allowed(true);
+
+	tree = whole;
+	drop("/a");
+	drop("/c");
+}
+
+static void test_refused_later(void **state)
+{
+	struct cgroup_tree *whole = tree;
+	uint64_t id = make("/a");
+
+	assert_int_equal(cgroup_tree_open(host, &tree), 0);
+	assert_null(cgroup_tree_handle_problem(tree));
+	set_handles_allowed(false);
+	assert_path(id, "/a");
+	assert_non_null(cgroup_tree_handle_problem(tree));
+	set_handles_allowed(true);
+	cgroup_tree_close(tree);
+
+	tree = whole;
+	drop("/a");
+}
+
+/* A fake host root: directories, files, and cgroups bound from elsewhere. */
+
+static void fake_path(const char *path, char ret[static CGROUP_PATH_MAX])
+{
+	snprintf(ret, CGROUP_PATH_MAX, "%s%s", fake, path);
+	for (char *s = ret + 1; (s = strchr(s, '/')); s++) {
+		*s = '\0';
+		(void)mkdir(ret, 0755);
+		*s = '/';
+	}
+}
+
+static void fake_file(const char *path, const char *text)
+{
+	char name[CGROUP_PATH_MAX];
+	FILE *file;
+
+	fake_path(path, name);
+	file = fopen(name, "we");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void fake_mount(const char *source, const char *path)
+{
+	char name[CGROUP_PATH_MAX];
+
+	fake_path(path, name);
+	(void)mkdir(name, 0755);
+	assert_int_equal(mount(source, name, NULL, MS_BIND, NULL), 0);
+}
+
+static void fake_umount(const char *path)
+{
+	char name[CGROUP_PATH_MAX];
+
+	fake_path(path, name);
+	assert_int_equal(umount2(name, MNT_DETACH), 0);
+}
+
+static struct cgroup_tree *fake_open(int expected)
+{
+	struct cgroup_tree *ret = NULL;
+	struct host_root *root;
+
+	assert_int_equal(host_root_open(fake, &root), 0);
+	assert_int_equal(cgroup_tree_open(root, &ret), expected);
+	host_root_close(root);
+	return ret;
+}
+
+static int fake_setup(void **state)
+{
+	strcpy(fake, "/tmp/cgscope-test-XXXXXX");
+	if (!mkdtemp(fake))
+		return -1;
+	/* Otherwise our own mounts would be taken where the fake has none. */
+	return mount("tmpfs", fake, "tmpfs", 0, "mode=755");
+}
+
+static int fake_teardown(void **state)
+{
+	umount2(fake, MNT_DETACH);
+	return rmdir(fake);
+}
+
+static const char *version(const struct cgroup_tree *of)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(of);
+	static char text[64];
+
+	snprintf(text, sizeof(text), "%s%s%s", hierarchy->v1 ? hierarchy->controller : "v2",
+		 hierarchy->is_hybrid ? " hybrid" : "", hierarchy->by_evidence ? " proven" : "");
+	return text;
+}
+
+static void assert_choice(const char *expected)
+{
+	struct cgroup_tree *chosen = fake_open(0);
+
+	assert_string_equal(version(chosen), expected);
+	cgroup_tree_close(chosen);
+}
+
+static bool is_mounted(const char *point, long magic)
+{
+	struct statfs fs;
+
+	return statfs(point, &fs) == 0 && fs.f_type == magic;
+}
+
+/* A cgroup of ours in the hierarchy mounted at @point. */
+static char *own_part(const char *point)
+{
+	char *ret;
+
+	assert_true(asprintf(&ret, "%s/cgscope-part-%d", point, (int)getpid()) > 0);
+	assert_int_equal(mkdir(ret, 0755), 0);
+	return ret;
+}
+
+static void mkdir_in(const char *directory, const char *name, bool add)
+{
+	char path[CGROUP_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	assert_int_equal(add ? mkdir(path, 0755) : rmdir(path), 0);
+}
+
+static void test_choice(void **state)
+{
+	_cleanup_(freep) char *v2 = NULL, *memory = NULL, *pids = NULL;
+
+	if (!is_mounted("/sys/fs/cgroup/unified", CGROUP2_SUPER_MAGIC) ||
+	    !is_mounted("/sys/fs/cgroup/memory", CGROUP_SUPER_MAGIC) ||
+	    !is_mounted("/sys/fs/cgroup/pids", CGROUP_SUPER_MAGIC)) {
+		print_message("needs a hybrid layout with memory and pids in v1\n");
+		skip();
+	}
+	v2 = own_part("/sys/fs/cgroup/unified");
+	memory = own_part("/sys/fs/cgroup/memory");
+	pids = own_part("/sys/fs/cgroup/pids");
+
+	/* v2 only: nothing else to choose. */
+	fake_mount(v2, "/sys/fs/cgroup");
+	assert_choice("v2");
+	mkdir_in(v2, "docker-" H ".scope", true);
+	assert_choice("v2 proven");
+	mkdir_in(v2, "docker-" H ".scope", false);
+	fake_umount("/sys/fs/cgroup");
+
+	/* v1 only. */
+	fake_mount(memory, "/sys/fs/cgroup/memory");
+	fake_mount(pids, "/sys/fs/cgroup/pids");
+	assert_choice("memory");
+
+	/* Both: v2 by proof only, of a container and not of a pod, a machine or a service. */
+	fake_mount(v2, "/sys/fs/cgroup/unified");
+	mkdir_in(v2, "ssh.service", true);
+	mkdir_in(v2, "machine.slice", true);
+	mkdir_in(v2, "machine.slice/machine-qemu\\x2d1\\x2dvm.scope", true);
+	assert_choice("memory hybrid");
+	mkdir_in(memory, "docker", true);
+	mkdir_in(memory, "docker/" H, true);
+	assert_choice("memory hybrid proven");
+	mkdir_in(v2, "docker-" H ".scope", true);
+	assert_choice("v2 hybrid proven");
+	mkdir_in(v2, "docker-" H ".scope", false);
+	mkdir_in(memory, "docker/" H, false);
+	mkdir_in(memory, "docker", false);
+
+	/* A controller that is not in v1 is passed over, even if something is mounted. */
+	fake_file("/proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+				   "memory\t0\t1\t0\npids\t8\t1\t1\ncpuset\t3\t1\t1\n");
+	assert_choice("pids hybrid");
+	fake_umount("/sys/fs/cgroup/pids");
+	assert_choice("v2");
+
+	mkdir_in(v2, "machine.slice/machine-qemu\\x2d1\\x2dvm.scope", false);
+	mkdir_in(v2, "machine.slice", false);
+	mkdir_in(v2, "ssh.service", false);
+	fake_umount("/sys/fs/cgroup/unified");
+	fake_umount("/sys/fs/cgroup/memory");
+	rmdir(v2);
+	rmdir(memory);
+	rmdir(pids);
+}
+
+/* The host's own table, with a mount at an unusual place and lines that are none. */
+static void test_mount_table(void **state)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+	_cleanup_(freep) char *table = NULL;
+	struct cgroup_tree *found;
+	char expected[CGROUP_PATH_MAX];
+
+	assert_true(asprintf(&table,
+			     "\n - \n- - -\n1 2 3\n1 2 3 4 5 - cgroup2\n"
+			     "31 23 0:28 / /nowhere rw - cgroup2 cgroup2 rw\n"
+			     "31 23 0:28 / /etc rw - %s none rw,%s\n"
+			     "31 23 0:28 / /odd\\040place\\ rw shared:1 master:2 - %s a b rw,%s\n"
+			     "31 23 0:28 / /odd\\040place rw shared:1 master:2 - %s none rw,x%s\n"
+			     "31 23 0:28 / /odd\\040place rw shared:1 master:2 - %s none rw,%s\n",
+			     hierarchy->v1 ? "cgroup" : "cgroup2", hierarchy->controller,
+			     hierarchy->v1 ? "cgroup" : "cgroup2", hierarchy->controller,
+			     hierarchy->v1 ? "cgroup" : "cgroup2", hierarchy->controller,
+			     hierarchy->v1 ? "cgroup" : "cgroup2", hierarchy->controller) > 0);
+	fake_file("/etc/x", "");
+	fake_file("/proc/1/mountinfo", table);
+	fake_mount(hierarchy->mount, "/odd place");
+
+	found = fake_open(0);
+	snprintf(expected, sizeof(expected), "%s/odd place", fake);
+	assert_string_equal(cgroup_tree_hierarchy(found)->mount, expected);
+	assert_int_equal(cgroup_tree_hierarchy(found)->v1, hierarchy->v1);
+	cgroup_tree_close(found);
+	fake_umount("/odd place");
+}
+
+/* Nothing below the given root: state files from there, cgroups from here. */
+static void test_own_mounts_as_last_resort(void **state)
+{
+	struct cgroup_tree *found = fake_open(0);
+
+	assert_string_equal(cgroup_tree_hierarchy(found)->mount,
+			    cgroup_tree_hierarchy(tree)->mount);
+	cgroup_tree_close(found);
+}
+
+/* Where our kind of hierarchy is looked for without a mount table. */
+static const char *usual_place(void)
+{
+	const char *controller = cgroup_tree_hierarchy(tree)->controller;
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s%s", controller[0] ? "/" : "", controller);
+	return path;
+}
+
+/* As in a node that is itself a container: its tree begins at its own cgroup. */
+static void test_view(void **state)
+{
+	uint64_t outside = make("/out"), node = make("/node"), pod = make("/node/pod");
+	char name[2 * CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
+	struct cgroup_tree *view;
+
+	full("/node", name);
+	fake_mount(name, usual_place());
+	view = fake_open(0);
+	assert_false(cgroup_tree_is_whole(view));
+	assert_int_equal(cgroup_tree_path(view, outside, path, sizeof(path)), -ENODATA);
+	assert_string_equal(path, "");
+	assert_int_equal(cgroup_tree_path(view, 1, path, sizeof(path)), -ENODATA);
+	assert_int_equal(cgroup_tree_path(view, node, path, sizeof(path)), 0);
+	assert_string_equal(path, "/");
+	assert_int_equal(cgroup_tree_path(view, pod, path, sizeof(path)), 0);
+	assert_string_equal(path, "/pod");
+
+	/* The table of a reader in the initial namespace tells the node's cgroup. */
+	snprintf(path, sizeof(path), "%s/node", top);
+	if (cgroup_tree_is_whole(tree))
+		assert_string_equal(cgroup_tree_prefix(view), path);
+	cgroup_tree_close(view);
+
+	fake_umount(usual_place());
+	drop("/node/pod");
+	drop("/node");
+	drop("/out");
+}
+
+static void test_view_from_a_namespace(void **state)
+{
+	uint64_t pod = (make("/node"), make("/node/pod"));
+	char name[2 * CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
+	struct cgroup_tree *view;
+
+	assert_int_equal(unshare(CLONE_NEWCGROUP), 0);
+	full("/node", name);
+	fake_mount(name, usual_place());
+	view = fake_open(0);
+	assert_string_equal(cgroup_tree_prefix(view), "");
+
+	/* Events carry the full path. What does not end as the handle says teaches nothing. */
+	cgroup_tree_learn_prefix(view, pod, "/docker/node/other");
+	assert_string_equal(cgroup_tree_prefix(view), "");
+	cgroup_tree_learn_prefix(view, pod, "/pod");
+	assert_string_equal(cgroup_tree_prefix(view), "");
+	snprintf(path, sizeof(path), "%s/node/pod", top);
+	cgroup_tree_learn_prefix(view, pod, path);
+	snprintf(path, sizeof(path), "%s/node", top);
+	assert_string_equal(cgroup_tree_prefix(view), path);
+	cgroup_tree_learn_prefix(view, pod, "/else/pod");
+	assert_string_equal(cgroup_tree_prefix(view), path);
+	cgroup_tree_close(view);
+
+	fake_umount(usual_place());
+	assert_int_equal(setns(own_cgroup_ns, CLONE_NEWCGROUP), 0);
+	drop("/node/pod");
+	drop("/node");
+}
+
+/* What a failed test left behind. */
+static int remove_directory(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	if (type == FTW_DP)
+		(void)rmdir(path);
+	return 0;
+}
+
+static int need(const char *what)
+{
+	fprintf(stderr, "skipped: needs %s\n", what);
+	return SKIP;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hierarchy),
+		cmocka_unit_test(test_root),
+		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_no_id),
+		cmocka_unit_test(test_odd_names),
+		cmocka_unit_test(test_long_path),
+		cmocka_unit_test(test_small_buffer),
+		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_refused_at_start),
+		cmocka_unit_test(test_refused_later),
+		cmocka_unit_test_setup_teardown(test_choice, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_mount_table, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_own_mounts_as_last_resort, fake_setup,
+						fake_teardown),
+		cmocka_unit_test_setup_teardown(test_view, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_view_from_a_namespace, fake_setup,
+						fake_teardown),
+	};
+	char name[2 * CGROUP_PATH_MAX];
+	int r;
+
+	if (geteuid() != 0)
+		return need("root");
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return need("a mount namespace (CAP_SYS_ADMIN)");
+	own_cgroup_ns = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	if (own_cgroup_ns < 0)
+		return need("cgroup namespaces");
+	if (host_root_open("/", &host) < 0 || cgroup_tree_open(host, &tree) < 0)
+		return need("a mounted cgroup file system");
+	if (cgroup_tree_handle_problem(tree))
+		return need(cgroup_tree_handle_problem(tree));
+	snprintf(top, sizeof(top), "/cgscope-test-%d", (int)getpid());
+	full("", name);
+	if (mkdir(name, 0755) < 0)
+		return need("a cgroup file system to write to");
+
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+
+	(void)nftw(name, remove_directory, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	cgroup_tree_close(tree);
+	host_root_close(host);
+	close(own_cgroup_ns);
+	return r;
+}
