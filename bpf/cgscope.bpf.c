@@ -689,7 +689,9 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE) {
 		if (settings.filters) {
-			skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
+			/* That we leave ourselves out says nothing of others like us. */
+			if (task->tgid != control.own_tgid)
+				skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
 			skipped_call_set(regs);
 		}
 		return 0;
