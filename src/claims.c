@@ -206,6 +206,9 @@ struct subject *claims_take_own(struct claims *claims, const char *path, uint64_
 
 	if (path) {
 		cgroup_path_parse(path, &parse);
+		/* The top of a view is somebody's cgroup, and no claim to be the host. */
+		if (claims->tree && !cgroup_tree_is_whole(claims->tree))
+			parse.is_root = false;
 		if (identify_make_own(path, &parse, &identity) < 0)
 			return NULL;
 	} else {

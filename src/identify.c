@@ -368,6 +368,15 @@ int identify_make_own(const char *path, const struct cgroup_parse *parse, struct
 	return 0;
 }
 
+static void note_chain(struct resolve_trace *trace, const struct cgroup_parse *parse)
+{
+	if (!trace)
+		return;
+	for (size_t i = 0; i < parse->n_links; i++)
+		memcpy(trace->chain[i], parse->links[i].id, sizeof(trace->chain[i]));
+	trace->n_chain = parse->n_links;
+}
+
 /*
  * Nobody here knows any link of a path that is no cgroup of this machine: a line of a log, or of
  * another node. The rule for what may be believed has nothing to hold on to, and the question
@@ -392,6 +401,7 @@ int identify_path(const struct host_root *root, const char *path, bool text_only
 	int r;
 
 	cgroup_path_parse(path, &parse);
+	note_chain(trace, &parse);
 	n = identify_candidates(path, &parse, candidates);
 	for (asked = 0; asked < n; asked++) {
 		bool is_outermost = asked == 0 || (asked == 1 && candidates[0].is_guess);

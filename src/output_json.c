@@ -597,6 +597,16 @@ static json_t *tried_array(const struct resolve_trace *tried)
 	return TAKE_PTR(array);
 }
 
+static json_t *chain_array(const struct resolve_trace *tried)
+{
+	_cleanup_(json_decrefp) json_t *array = json_array();
+
+	for (size_t i = 0; i < tried->n_chain; i++)
+		if (json_array_append_new(array, json_string_safe(tried->chain[i])) < 0)
+			return NULL;
+	return TAKE_PTR(array);
+}
+
 int output_identity(const char *target, const struct identity *identity,
 		    const struct resolve_trace *tried, FILE *out)
 {
@@ -610,6 +620,9 @@ int output_identity(const char *target, const struct identity *identity,
 	r = identity_add_json(identity, NULL, object);
 	if (r < 0)
 		return r;
+	if (tried && tried->n_chain > 0 &&
+	    json_object_set_new(object, "chain", chain_array(tried)) < 0)
+		return -ENOMEM;
 	if (tried && json_object_set_new(object, "tried", tried_array(tried)) < 0)
 		return -ENOMEM;
 

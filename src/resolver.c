@@ -156,7 +156,8 @@ static void make_room(struct resolver *resolver)
 	drop_entry(resolver, container_of(victims->next, struct entry, recent));
 }
 
-/* The kernel says paths from the hierarchy's root; a node in a container has its own. */
+/* What comes in front of the path of an event where the tree is the view of a node in a container.
+ */
 static const char *without_prefix(const struct resolver *resolver, const char *path)
 {
 	const char *prefix = resolver->tree ? cgroup_tree_prefix(resolver->tree) : "";
@@ -191,9 +192,9 @@ static void find_path(struct resolver *resolver, struct entry *entry)
 
 	r = cgroup_tree_path(resolver->tree, entry->id, path, sizeof(path));
 	/* Longer than any path that we keep: then its nearest ancestor speaks for it. */
-	if (r == 0 || r == -ENAMETOOLONG)
+	if (r == 0 || r == -ENAMETOOLONG || (r == -ESTALE && path[0]))
 		set_path(resolver, entry, strdup(path));
-	else if (r == -ESTALE)
+	if (r == -ESTALE)
 		mark_gone(resolver, entry);
 }
 
@@ -212,20 +213,36 @@ static struct entry *add_entry(struct resolver *resolver, uint64_t id, const cha
 	list_insert_after(resolver->entries.prev, &entry->recent);
 
 	if (path)
-		set_path(resolver, entry, strdup(without_prefix(resolver, path)));
+		set_path(resolver, entry, strdup(path));
 	else
 		find_path(resolver, entry);
 	return entry;
+}
+
+/*
+ * The path of an event as one of the tree, or NULL if it means nothing here: the kernel says it
+ * from the hierarchy's root, and where that is above ours is not always known.
+ */
+static const char *event_path(struct resolver *resolver, uint64_t id, const char *path)
+{
+	if (!path || !resolver->tree || cgroup_tree_is_whole(resolver->tree))
+		return path;
+	if (cgroup_tree_prefix(resolver->tree)[0] == 0)
+		cgroup_tree_learn_prefix(resolver->tree, id, path);
+	if (cgroup_tree_prefix(resolver->tree)[0] == 0)
+		return NULL;
+	return without_prefix(resolver, path);
 }
 
 void resolver_cgroup_made(struct resolver *resolver, uint64_t id, const char *path)
 {
 	struct entry *entry = find_entry(resolver, id);
 
+	path = event_path(resolver, id, path);
 	if (!entry)
 		add_entry(resolver, id, path);
 	else if (!entry->path && path)
-		set_path(resolver, entry, strdup(without_prefix(resolver, path)));
+		set_path(resolver, entry, strdup(path));
 }
 
 void resolver_cgroup_removed(struct resolver *resolver, uint64_t id)
@@ -359,7 +376,7 @@ int resolver_resolve_path(struct resolver *resolver, const char *path, struct id
 	if (resolver->tree && cgroup_tree_id(resolver->tree, path, &id) < 0)
 		id = 0;
 	if (tried)
-		tried->n_attempts = 0;
+		tried->n_attempts = tried->n_chain = 0;
 
 	host_cache_forget(host_root_cache(resolver->root));
 	r = identify_path(resolver->root, path, id == 0, tried, ret);

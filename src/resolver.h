@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cgroup_path.h"
 #include "cgroup_tree.h"
 #include "host_root.h"
 #include "identity.h"
@@ -67,6 +68,9 @@ struct resolve_attempt {
 struct resolve_trace {
 	struct resolve_attempt attempts[32];
 	size_t n_attempts;
+	/* The ids of all links that the text has, outermost first. */
+	char chain[CGROUP_LINKS_MAX][CONTAINER_ID_MAX + 1];
+	size_t n_chain;
 };
 int resolver_resolve_path(struct resolver *resolver, const char *path, struct identity *ret,
 			  struct resolve_trace *tried);
