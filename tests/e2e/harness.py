@@ -96,17 +96,18 @@ class Monitor:
             reader.start()
 
     def read_lines(self):
-        for line in self.process.stdout:
-            with self.news:
-                self.lines.append(line)
-                self.news.notify_all()
+        with self.process.stdout as stream:
+            for line in stream:
+                with self.news:
+                    self.lines.append(line)
+                    self.news.notify_all()
         with self.news:
             self.news.notify_all()
 
     def read_errors(self):
-        self.errors = b''
-        for line in self.process.stderr:
-            self.errors += line
+        with self.process.stderr as stream:
+            for line in stream:
+                self.errors += line
 
     def __enter__(self):
         try:
@@ -176,7 +177,6 @@ class Monitor:
             raise AssertionError(f'exit {self.process.returncode}: {self.describe()}')
         if self.errors and not self.may_warn:
             raise AssertionError(f'unexpected messages: {self.describe()}')
-        return self.records
 
     def kill(self):
         self.process.kill()
@@ -198,7 +198,8 @@ class Monitor:
 def monitor_once(*args, **kwargs):
     """Runs to its end by itself (-n): its records."""
     monitor = Monitor(*args, **kwargs)
-    return monitor.end(how=None, seconds=60)
+    monitor.end(how=None, seconds=60)
+    return monitor.records
 
 
 def cgscope(*args, wrapper=(), timeout=30, **kwargs):
@@ -461,13 +462,29 @@ def scratch_directory():
 
 # --- the end ---
 
+class Result(unittest.TextTestResult):
+    """One line a test, with its time."""
+
+    def startTest(self, test):
+        self.began = time.monotonic()
+        super().startTest(test)
+
+    def getDescription(self, test):
+        return test.id().removeprefix('__main__.')
+
+    def addSuccess(self, test):
+        unittest.TestResult.addSuccess(self, test)
+        self.stream.writeln(f'ok {time.monotonic() - self.began:.1f} s')
+
+
 def main():
     # A time-out or Ctrl-C unwinds, so that every `with` above takes its things down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if not CGSCOPE or not LOAD:
         print('CGSCOPE and E2E_LOAD must name the monitor and the load program', file=sys.stderr)
         sys.exit(2)
-    program = unittest.main(module='__main__', exit=False, verbosity=2)
+    runner = unittest.TextTestRunner(resultclass=Result, verbosity=2)
+    program = unittest.main(module='__main__', exit=False, testRunner=runner)
     result = program.result
     for test, reason in result.skipped:
         print(f'SKIP: {test}: {reason}', file=sys.stderr)

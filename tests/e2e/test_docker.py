@@ -99,11 +99,12 @@ class Docker(unittest.TestCase):
             first = monitor.wait_record(lambda r: value(r, 'container', 'id') == container.id)
             lab.docker(info, 'restart', '-t', '1', container.id)
             pid = container.pid
-            second = monitor.wait_record(lambda r: value(r, 'container', 'id') == container.id
-                                         and any(p['pid'] == pid for p in r.get('processes', [])))
-            monitor.wait_intervals(2)
-        self.assertNotEqual(first['cgroup']['id'], second['cgroup']['id'])
+            monitor.wait_record(lambda r: value(r, 'container', 'id') == container.id
+                                and any(p['pid'] == pid for p in r.get('processes', [])))
+            monitor.wait_intervals(3)
         mine = container.of(monitor.records)
+        self.assertNotEqual(first['cgroup']['id'], mine[-1]['cgroup']['id'])
+        self.assertEqual({row['pid'] for row in rows(mine[-1:])}, {pid})
         for record in mine:
             self.assert_is(record, container)
         stamps = [(r['timestamp'], r['part']) for r in mine]

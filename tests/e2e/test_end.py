@@ -34,7 +34,8 @@ class Ends(unittest.TestCase):
                 monitor = Monitor('--cgroup', cgroup.name, interval=3).__enter__()
                 harness.run_load('name=' + comm, 'getppid=12345', cgroup=cgroup)
                 time.sleep(0.5)
-                records = monitor.end(how=number)
+                monitor.end(how=number)
+                records = monitor.records
                 self.assertEqual(total(records, 'getppid', comm=comm), 12345)
                 last = intervals(records)[-1]
                 self.assertTrue(0.3 < last['interval_s'] < 2.9, last)
@@ -46,7 +47,8 @@ class Ends(unittest.TestCase):
         # What it drops after attaching tells that it has attached.
         self.assertTrue(lab.wait_until(lambda: status_of(monitor.pid)['NoNewPrivs'] == '1', 30))
         harness.run_load('name=' + comm, 'getppid=100')
-        records = monitor.end()
+        monitor.end()
+        records = monitor.records
         self.assertEqual(total(records, 'getppid', comm=comm), 100)
         self.assertEqual(len(intervals(records)), 1)
 

@@ -114,7 +114,8 @@ class CgroupPattern(unittest.TestCase):
             harness.run_load('getppid=100', cgroup=cgroup)
         with Cgroup(name) as cgroup:
             harness.run_load('getppid=20', cgroup=cgroup)
-            records = monitor.end()
+            monitor.end()
+        records = monitor.records
         self.assertEqual(total(records, 'getppid'), 120)
 
     def directory_in_use(self, cgroup):
