@@ -87,7 +87,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
+	__uint(max_entries, 4 << 20);
 } events SEC(".maps");
 
 /*
@@ -266,7 +266,7 @@ static __always_inline enum verdict decide(struct task_struct *task, struct task
 }
 
 /*
- * Wakes the reader only when the ring is half full: it reads every interval anyway, and a
+ * Wakes the reader only when the ring is a quarter full: it reads every interval anyway, and a
  * wake-up for every fold would cost more than the fold.
  */
 static __always_inline u64 wakeup_flag(void)
@@ -274,7 +274,7 @@ static __always_inline u64 wakeup_flag(void)
 	u64 size = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
 	u64 filled = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 
-	return filled >= size / 2 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return filled >= size / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /*
@@ -327,6 +327,9 @@ static __always_inline bool record_is_current(const struct task_record *record,
 		return false;
 	if (comm_word(leader, 0) != process_comm[0] || comm_word(leader, 1) != process_comm[1])
 		return false;
+	/* A thread that execs becomes the main one, PID and all. */
+	if (record->batch.tid != task->pid)
+		return false;
 	if (settings.filter_comms && (comm_word(task, 0) != record->own_comm[0] ||
 				      comm_word(task, 1) != record->own_comm[1]))
 		return false;
@@ -351,7 +354,7 @@ __noinline int record_refresh(struct task_record *record)
 	process_comm = (u64 *)record->batch.process_comm;
 
 	if (cgroup_id != record->batch.cgroup_id || comm_word(leader, 0) != process_comm[0] ||
-	    comm_word(leader, 1) != process_comm[1])
+	    comm_word(leader, 1) != process_comm[1] || record->batch.tid != task->pid)
 		fold(record);
 
 	process_comm[0] = comm_word(leader, 0);

@@ -664,7 +664,9 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	collector->marking = false;
 	if (r < 0)
 		return r;
-	qsort(collector->marks, collector->n_marks, sizeof(*collector->marks), compare_marks);
+	if (collector->n_marks)
+		qsort(collector->marks, collector->n_marks, sizeof(*collector->marks),
+		      compare_marks);
 	collector->n_in_flight = 0;
 	r = take_dump(collector, size);
 	if (r < 0)

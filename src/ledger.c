@@ -12,6 +12,9 @@
 
 #define SLOTS_MIN 256
 
+#define NO_SLOT	    UINT32_MAX
+#define SLOT_FOLDED (UINT32_MAX - 1) /* reported, and no cell shows it any more */
+
 /* Signed: folded − reported is negative while reported calls are still live. */
 struct sums {
 	int64_t count;
@@ -32,13 +35,12 @@ struct row_errno {
 
 struct row {
 	struct sums balance; /* folded − reported */
-	struct sums live;    /* in this dump */
 	uint64_t max_ns[2];
 	uint32_t max_epoch[2];
 	struct row_errno *errnos;
-	uint32_t n_errnos;
-	uint32_t idle_intervals;
-	bool is_live; /* had a cell in this dump */
+	uint16_t n_errnos;
+	uint16_t idle_intervals;
+	uint32_t slot; /* in this interval's snapshot, which has the live sums; or NO_SLOT */
 };
 
 struct row_key {
@@ -65,6 +67,7 @@ struct ledger {
 	/* Handed out by ledger_close(). */
 	struct snapshot_row *snapshot_rows;
 	size_t snapshot_rows_size;
+	size_t n_slots_used;
 	struct errno_delta *errnos;
 	size_t errnos_size;
 	uint64_t settled;     /* calls reported, then lost with a fold: deficits of forgotten rows */
@@ -233,7 +236,7 @@ static int find_entry(struct ledger *ledger, const struct batch *batch, struct e
 
 static int entry_grow(struct entry *entry)
 {
-	uint32_t size = entry->rows_size ? entry->rows_size * 2 : 4;
+	uint32_t size = entry->rows_size + entry->rows_size / 2 + 4;
 	struct row_key *keys = realloc(entry->keys, size * sizeof(*keys));
 	struct row *rows;
 
@@ -249,13 +252,14 @@ static int entry_grow(struct entry *entry)
 }
 
 static int find_row(struct ledger *ledger, struct entry *entry, const struct cell *cell,
-		    struct row **ret)
+		    uint32_t *ret)
 {
+	struct row *row;
 	int r;
 
 	for (uint32_t i = 0; i < entry->n_rows; i++) {
 		if (entry->keys[i].nr == cell->nr && entry->keys[i].abi == cell->abi) {
-			*ret = &entry->rows[i];
+			*ret = i;
 			return 0;
 		}
 	}
@@ -265,11 +269,26 @@ static int find_row(struct ledger *ledger, struct entry *entry, const struct cel
 			return r;
 	}
 	entry->keys[entry->n_rows] = (struct row_key){ .nr = cell->nr, .abi = cell->abi };
-	*ret = &entry->rows[entry->n_rows++];
-	**ret = (struct row){ 0 };
+	*ret = entry->n_rows;
+	row = &entry->rows[entry->n_rows++];
+	*row = (struct row){ .slot = NO_SLOT };
 	ledger->n_rows++;
 	return 0;
 }
+
+/* Most cells of a short interval hold a few calls in one or two buckets: empty ones are passed over. */
+#define ADD_BUCKETS(ret, cell)                                                                     \
+	do {                                                                                       \
+		for (int word_ = 0; word_ < HIST_BUCKETS; word_ += 4) {                            \
+			uint64_t four_;                                                            \
+                                                                                                   \
+			memcpy(&four_, &(cell)->buckets[word_], sizeof(four_));                    \
+			if (!four_)                                                                \
+				continue;                                                          \
+			for (int i_ = word_; i_ < word_ + 4; i_++)                                 \
+				(ret)[i_] += (cell)->buckets[i_];                                  \
+		}                                                                                  \
+	} while (0)
 
 static void sums_add_cell(struct sums *sums, const struct cell *cell)
 {
@@ -279,8 +298,39 @@ static void sums_add_cell(struct sums *sums, const struct cell *cell)
 	sums->denied += cell->denied;
 	sums->time_ns += (int64_t)cell->time_ns;
 	sums->bytes += (int64_t)cell->bytes;
-	for (int i = 0; i < HIST_BUCKETS; i++)
-		sums->buckets[i] += cell->buckets[i];
+	ADD_BUCKETS(sums->buckets, cell);
+}
+
+static void stats_add_cell(struct call_stats *stats, const struct cell *cell)
+{
+	stats->count += cell->count;
+	stats->errors += cell->errors;
+	stats->interrupted += cell->interrupted;
+	stats->denied += cell->denied;
+	stats->time_ns += cell->time_ns;
+	stats->bytes += cell->bytes;
+	ADD_BUCKETS(stats->buckets, cell);
+}
+
+/* The row's place in this interval's snapshot, where its live sums add up. */
+static int row_take_slot(struct ledger *ledger, const struct entry *entry, uint32_t i)
+{
+	if (ledger->n_slots_used == ledger->snapshot_rows_size) {
+		size_t size = ledger->snapshot_rows_size + ledger->snapshot_rows_size / 2 + 64;
+		struct snapshot_row *rows = realloc(ledger->snapshot_rows, size * sizeof(*rows));
+
+		if (!rows)
+			return -ENOMEM;
+		ledger->snapshot_rows = rows;
+		ledger->snapshot_rows_size = size;
+	}
+	ledger->snapshot_rows[ledger->n_slots_used] = (struct snapshot_row){
+		.task = &entry->task,
+		.nr = entry->keys[i].nr,
+		.abi = entry->keys[i].abi,
+	};
+	entry->rows[i].slot = (uint32_t)ledger->n_slots_used++;
+	return 0;
 }
 
 static int row_find_errno(struct row *row, uint16_t number, struct row_errno **ret)
@@ -348,16 +398,25 @@ static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t
 	for (uint32_t i = 0; i < n_cells; i++) {
 		const struct cell *cell = &batch->cells[i];
 		struct row *row;
+		uint32_t index;
 
-		r = find_row(ledger, entry, cell, &row);
+		r = find_row(ledger, entry, cell, &index);
 		if (r < 0)
 			return r;
-		sums_add_cell(live ? &row->live : &row->balance, cell);
+		row = &entry->rows[index];
+		if (!live) {
+			sums_add_cell(&row->balance, cell);
+		} else {
+			if (row->slot == NO_SLOT)
+				r = row_take_slot(ledger, entry, index);
+			if (r < 0)
+				return r;
+			stats_add_cell(&ledger->snapshot_rows[row->slot].stats, cell);
+		}
 		r = row_add_errnos(row, cell, live);
 		if (r < 0)
 			return r;
 		row_add_max(row, cell);
-		row->is_live |= live;
 	}
 	return 0;
 }
@@ -372,10 +431,13 @@ int ledger_live(struct ledger *ledger, const struct batch *batch, uint32_t n_cel
 	return ledger_add(ledger, batch, n_cells, true);
 }
 
-/* What @balance and @live come to, as far as it is new; @balance has it reported afterwards. */
-static uint64_t take64(int64_t *balance, int64_t live)
+/*
+ * What @balance and @live come to, as far as it is new; @balance has it reported afterwards. A sum
+ * of cells is unsigned, and far from the sign bit.
+ */
+static uint64_t take64(int64_t *balance, uint64_t live)
 {
-	int64_t delta = *balance + live;
+	int64_t delta = *balance + (int64_t)live;
 
 	if (delta <= 0)
 		return 0;
@@ -383,9 +445,9 @@ static uint64_t take64(int64_t *balance, int64_t live)
 	return (uint64_t)delta;
 }
 
-static uint32_t take32(int32_t *balance, int32_t live)
+static uint32_t take32(int32_t *balance, uint32_t live)
 {
-	int32_t delta = *balance + live;
+	int32_t delta = *balance + (int32_t)live;
 
 	if (delta <= 0)
 		return 0;
@@ -423,35 +485,32 @@ static uint64_t row_max(const struct row *row, uint32_t epoch, const struct call
 	return max_ns < low_ns ? low_ns : max_ns;
 }
 
-/*
- * Moves @row's difference to @ret; returns whether there is any. A cell is read while its owner
- * writes, the count last: what is ahead of the count waits for it.
- */
-static bool row_take(struct row *row, uint32_t epoch, struct call_stats *ret)
+/* Whether there are calls to report: @live are those that its cells show. */
+static bool row_has_news(const struct row *row, const struct call_stats *live)
 {
-	if (row->balance.count + row->live.count <= 0 &&
-	    row->balance.denied + row->live.denied <= 0)
-		return false;
+	return row->balance.count + (int64_t)live->count > 0 ||
+	       row->balance.denied + (int64_t)live->denied > 0;
+}
 
-	*ret = (struct call_stats){
-		.count = take64(&row->balance.count, row->live.count),
-		.errors = take64(&row->balance.errors, row->live.errors),
-		.interrupted = take64(&row->balance.interrupted, row->live.interrupted),
-		.denied = take64(&row->balance.denied, row->live.denied),
-		.time_ns = take64(&row->balance.time_ns, row->live.time_ns),
-		.bytes = take64(&row->balance.bytes, row->live.bytes),
-	};
+/* Turns the live sums in @stats into the row's difference. */
+static void row_take(struct row *row, uint32_t epoch, struct call_stats *stats)
+{
+	stats->count = take64(&row->balance.count, stats->count);
+	stats->errors = take64(&row->balance.errors, stats->errors);
+	stats->interrupted = take64(&row->balance.interrupted, stats->interrupted);
+	stats->denied = take64(&row->balance.denied, stats->denied);
+	stats->time_ns = take64(&row->balance.time_ns, stats->time_ns);
+	stats->bytes = take64(&row->balance.bytes, stats->bytes);
 	for (int i = 0; i < HIST_BUCKETS; i++)
-		ret->buckets[i] = take32(&row->balance.buckets[i], row->live.buckets[i]);
-	ret->max_ns = row_max(row, epoch, ret);
-	return true;
+		stats->buckets[i] = take32(&row->balance.buckets[i], stats->buckets[i]);
+	stats->max_ns = row_max(row, epoch, stats);
 }
 
 /* How many calls were reported while live and are neither live nor folded any more. */
-static uint64_t row_deficit(const struct row *row)
+static uint64_t row_deficit(const struct row *row, const struct call_stats *live)
 {
-	int64_t count = row->balance.count + row->live.count;
-	int64_t denied = row->balance.denied + row->live.denied;
+	int64_t count = row->balance.count + (live ? (int64_t)live->count : 0);
+	int64_t denied = row->balance.denied + (live ? (int64_t)live->denied : 0);
 
 	return (uint64_t)(count < 0 ? -count : 0) + (uint64_t)(denied < 0 ? -denied : 0);
 }
@@ -466,7 +525,7 @@ static bool sums_are_zero(const struct sums *sums)
 /* Whether nothing more can come of it. */
 static bool row_is_over(struct row *row)
 {
-	if (row->is_live) {
+	if (row->slot != NO_SLOT && row->slot != SLOT_FOLDED) {
 		row->idle_intervals = 0;
 		return false;
 	}
@@ -490,7 +549,7 @@ static int take_errnos(struct ledger *ledger, struct row *row, size_t *n_errnos,
 	*ret_n = 0;
 	for (uint32_t i = 0; i < row->n_errnos; i++) {
 		struct row_errno *row_errno = &row->errnos[i];
-		uint32_t delta = take32(&row_errno->balance, row_errno->live);
+		uint32_t delta = take32(&row_errno->balance, (uint32_t)row_errno->live);
 
 		row_errno->live = 0;
 		if (!delta)
@@ -512,45 +571,43 @@ static int take_errnos(struct ledger *ledger, struct row *row, size_t *n_errnos,
 	return 0;
 }
 
-static int snapshot_row_next(struct ledger *ledger, size_t n, struct snapshot_row **ret)
+/*
+ * A cell is read while its owner writes, the count last: what is ahead of the count waits for it.
+ * A row that has nothing to report gives its place in the snapshot back (no task).
+ */
+static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoch, size_t *n_errnos,
+		       uint64_t *deficit)
 {
-	if (n == ledger->snapshot_rows_size) {
-		size_t size = ledger->snapshot_rows_size ? ledger->snapshot_rows_size * 2 : 256;
-		struct snapshot_row *rows = realloc(ledger->snapshot_rows, size * sizeof(*rows));
+	static const struct call_stats nothing;
 
-		if (!rows)
-			return -ENOMEM;
-		ledger->snapshot_rows = rows;
-		ledger->snapshot_rows_size = size;
-	}
-	*ret = &ledger->snapshot_rows[n];
-	return 0;
-}
-
-static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoch,
-		       size_t *n_snapshot_rows, size_t *n_errnos, uint64_t *deficit)
-{
 	for (uint32_t i = 0; i < entry->n_rows; i++) {
 		struct row *row = &entry->rows[i];
+		bool live = row->slot != NO_SLOT;
+		const struct call_stats *shown =
+			live ? &ledger->snapshot_rows[row->slot].stats : &nothing;
 		struct snapshot_row *out;
-		int r;
+		int r = 0;
 
-		r = snapshot_row_next(ledger, *n_snapshot_rows, &out);
+		*deficit += row_deficit(row, shown);
+		if (!row_has_news(row, shown)) {
+			if (live)
+				ledger->snapshot_rows[row->slot].task = NULL;
+			for (uint32_t k = 0; k < row->n_errnos; k++)
+				row->errnos[k].live = 0;
+			continue;
+		}
+		if (!live)
+			r = row_take_slot(ledger, entry, i);
 		if (r < 0)
 			return r;
-		if (row_take(row, epoch, &out->stats)) {
-			out->task = &entry->task;
-			out->nr = entry->keys[i].nr;
-			out->abi = entry->keys[i].abi;
-			r = take_errnos(ledger, row, n_errnos, &out->n_errnos);
-			if (r < 0)
-				return r;
-			(*n_snapshot_rows)++;
-		}
-		*deficit += row_deficit(row);
-		for (uint32_t k = 0; k < row->n_errnos; k++)
-			row->errnos[k].live = 0;
-		row->live = (struct sums){ 0 };
+		out = &ledger->snapshot_rows[row->slot];
+		row_take(row, epoch, &out->stats);
+		out->first_errno = (uint32_t)*n_errnos;
+		r = take_errnos(ledger, row, n_errnos, &out->n_errnos);
+		if (r < 0)
+			return r;
+		if (!live)
+			row->slot = SLOT_FOLDED;
 	}
 	return 0;
 }
@@ -580,11 +637,11 @@ static int forget(struct ledger *ledger)
 			struct row *row = &entry->rows[i];
 
 			if (row_is_over(row)) {
-				ledger->settled += row_deficit(row);
+				ledger->settled += row_deficit(row, NULL);
 				entry_drop_row(entry, i);
 				ledger->n_rows--;
 			} else {
-				row->is_live = false;
+				row->slot = NO_SLOT;
 			}
 		}
 	}
@@ -597,34 +654,49 @@ static int forget(struct ledger *ledger)
 	return slots_rehash(ledger, n_slots);
 }
 
+/*
+ * Closes up the places given back, and lets the rows point into the array of errnos, which has its
+ * final place only then. Errnos lie in the order in which entries were closed, places in the
+ * order in which rows were first seen: n_errnos and the first one are kept in each.
+ */
+static size_t snapshot_compact(struct ledger *ledger)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ledger->n_slots_used; i++) {
+		struct snapshot_row *row = &ledger->snapshot_rows[i];
+
+		if (!row->task)
+			continue;
+		row->errnos = ledger->errnos ? ledger->errnos + row->first_errno : NULL;
+		if (n != i)
+			ledger->snapshot_rows[n] = *row;
+		n++;
+	}
+	return n;
+}
+
 int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, struct snapshot *ret)
 {
-	size_t n_rows = 0, n_errnos = 0, next_errno = 0;
+	size_t n_errnos = 0;
 	uint64_t deficit = 0, lost;
 	int r;
 
 	for (size_t s = 0; s < ledger->n_slots; s++) {
 		if (!ledger->slots[s])
 			continue;
-		r = entry_close(ledger, ledger->slots[s], epoch, &n_rows, &n_errnos, &deficit);
+		r = entry_close(ledger, ledger->slots[s], epoch, &n_errnos, &deficit);
 		if (r < 0)
 			return r;
 	}
-	/* Only when the array has its final place can rows point into it. */
-	for (size_t i = 0; i < n_rows; i++) {
-		ledger->snapshot_rows[i].errnos = ledger->errnos + next_errno;
-		next_errno += ledger->snapshot_rows[i].n_errnos;
-	}
+	ret->n_rows = (uint32_t)snapshot_compact(ledger);
+	ret->rows = ledger->snapshot_rows;
 
 	lost = ring_lost > ledger->settled + deficit ? ring_lost - ledger->settled - deficit : 0;
 	if (lost > ledger->lost_reported) {
 		ret->lost[LOSS_RING_FULL] += lost - ledger->lost_reported;
 		ledger->lost_reported = lost;
 	}
-	r = forget(ledger);
-	if (r < 0)
-		return r;
-	ret->rows = ledger->snapshot_rows;
-	ret->n_rows = (uint32_t)n_rows;
-	return 0;
+	ledger->n_slots_used = 0;
+	return forget(ledger);
 }

@@ -194,18 +194,25 @@ static int print_interval(struct monitor *monitor)
 	_cleanup_(report_freep) struct report *report = NULL;
 	output_fn output = monitor->options->output == OUTPUT_JSON ? output_json : output_text;
 	struct snapshot snapshot;
+	uint64_t start_ns = now_ns(), read_ns, built_ns;
 	int r;
 
 	r = collector_read(monitor->collector, &snapshot);
 	if (r < 0)
 		return fail("cannot read the counters: %s", strerror(-r)), r;
+	read_ns = now_ns();
 	tick_resolver(monitor);
 	r = report_build(&snapshot, &source, monitor->options, &report);
 	if (r < 0)
 		return fail("cannot build the report: %s", strerror(-r)), r;
+	built_ns = now_ns();
 	r = output(report, monitor->options, stdout);
 	if (r == 0 && fflush(stdout) != 0)
 		r = -errno;
+	if (monitor->options->verbose)
+		fprintf(stderr, "cgscope: interval: read %.1f ms, report %.1f ms, output %.1f ms\n",
+			(double)(read_ns - start_ns) / 1e6, (double)(built_ns - read_ns) / 1e6,
+			(double)(now_ns() - built_ns) / 1e6);
 	if (r < 0) {
 		if (r != -EPIPE)
 			fail("cannot write to standard output: %s", strerror(-r));

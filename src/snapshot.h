@@ -45,6 +45,7 @@ struct snapshot_row {
 	struct call_stats stats;
 	const struct errno_delta *errnos;
 	uint32_t n_errnos;
+	uint32_t first_errno; /* for the collector only */
 };
 
 /* A call that has not returned. */
