@@ -118,11 +118,13 @@ struct {
 	__type(value, u8);
 } selected_pids SEC(".maps");
 
-/* Those known not to be wanted; a cgroup that user space has not judged yet is measured. */
+/*
+ * Those known not to be wanted; a cgroup that user space has not judged yet is measured. Not
+ * BPF_F_NO_PREALLOC: before 6.1 the kernel warns of that in its log, with a trace.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, u64);
 	__type(value, u8);
 } excluded_cgroups SEC(".maps");
@@ -193,21 +195,62 @@ static __always_inline void skipped_call_clear(u64 regs)
 		*slot = 0;
 }
 
-/* In its innermost namespace; numbers[] cannot be indexed by a variable through a BTF pointer. */
-static __always_inline s32 vpid_of(struct task_struct *leader)
+/*
+ * Whether numbers[] of a struct pid can be loaded from directly, at a constant index. Before 6.5
+ * one element is declared and the verifier allows no more: the rest needs the reading helper there.
+ */
+static __always_inline bool pid_numbers_are_open(void)
 {
-	struct pid *pid = leader->thread_pid;
-	u32 level;
+	return bpf_core_field_size(((struct pid *)NULL)->numbers) == 0;
+}
 
-	if (!pid)
-		return 0;
-	level = pid->level;
+static __always_inline void read_upid(struct pid *pid, u32 level, struct upid *ret)
+{
+	u64 offset = bpf_core_field_offset(((struct pid *)NULL)->numbers);
+
+	bpf_probe_read_kernel(ret, sizeof(*ret), (void *)pid + offset + level * sizeof(*ret));
+}
+
+static __always_inline s32 pid_number(struct pid *pid, u32 level)
+{
+	struct upid upid = {};
+
+	if (!pid_numbers_are_open()) {
+		read_upid(pid, level, &upid);
+		return upid.nr;
+	}
 #pragma unroll
 	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
 		if (level == i)
 			return pid->numbers[i].nr;
 	}
 	return 0;
+}
+
+static __always_inline u32 pid_namespace_inode(struct pid *pid, u32 level)
+{
+	struct upid upid = {};
+	u32 inode = 0;
+
+	if (!pid_numbers_are_open()) {
+		read_upid(pid, level, &upid);
+		bpf_probe_read_kernel(&inode, sizeof(inode), &upid.ns->ns.inum);
+		return inode;
+	}
+#pragma unroll
+	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
+		if (level == i)
+			return pid->numbers[i].ns->ns.inum;
+	}
+	return 0;
+}
+
+/* In its innermost namespace. */
+static __always_inline s32 vpid_of(struct task_struct *leader)
+{
+	struct pid *pid = leader->thread_pid;
+
+	return pid ? pid_number(pid, pid->level) : 0;
 }
 
 /*
@@ -223,12 +266,12 @@ static __always_inline bool is_visible(struct task_struct *leader)
 		return true;
 	if (!pid || pid->level < level)
 		return false;
-#pragma unroll
-	for (u32 i = 1; i < PID_NAMESPACE_LEVELS; i++) {
-		if (level == i)
-			return pid->numbers[i].ns->ns.inum == control.pid_namespace_inode;
-	}
-	return false;
+	return pid_namespace_inode(pid, level) == control.pid_namespace_inode;
+}
+
+static __always_inline bool is_in_view(struct task_struct *task)
+{
+	return task->tgid != control.own_tgid && is_visible(task->group_leader);
 }
 
 /* Before 5.16 (strlcpy) the kernel leaves bytes of an earlier name behind the NUL. */
@@ -254,7 +297,7 @@ static __always_inline enum verdict decide(struct task_struct *task, struct task
 {
 	s32 tgid = task->tgid;
 
-	if (tgid == control.own_tgid || !is_visible(leader))
+	if (!is_in_view(task))
 		return VERDICT_SKIP;
 	if (settings.filter_pids && !bpf_map_lookup_elem(&selected_pids, &tgid))
 		return VERDICT_SKIP;
@@ -692,8 +735,8 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE) {
 		if (settings.filters) {
-			/* That we leave ourselves out says nothing of others like us. */
-			if (task->tgid != control.own_tgid)
+			/* Who is out of view by PID says nothing of others like it. */
+			if (is_in_view(task))
 				skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
 			skipped_call_set(regs);
 		}
@@ -942,10 +985,6 @@ int on_identify(void *ctx)
 
 	control.own_tgid = task->tgid;
 	control.pid_namespace_level = level;
-#pragma unroll
-	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
-		if (level == i)
-			control.pid_namespace_inode = pid->numbers[i].ns->ns.inum;
-	}
+	control.pid_namespace_inode = pid_namespace_inode(pid, level);
 	return 0;
 }
