@@ -63,20 +63,25 @@ struct writer {
 	uint32_t parts;
 };
 
-/* A comm as a JSON string with its quotes. */
+/* ,"comm":"nginx" unless it is empty, which a process may make it. */
 static void add_comm(struct line *line, const char comm[static COMM_LEN])
 {
 	char text[TEXT_WORD_SIZE(COMM_LEN)], encoded[8 * COMM_LEN];
 	_cleanup_(json_decrefp) json_t *json = NULL;
 	size_t n;
 
+	if (comm[0] == '\0')
+		return;
+
 	text_to_utf8(comm, COMM_LEN, text, sizeof(text));
 	json = json_string(text);
 	n = json ? json_dumpb(json, encoded, sizeof(encoded), JSON_ENCODE_ANY) : 0;
-	if (n == 0 || n > sizeof(encoded))
+	if (n == 0 || n > sizeof(encoded)) {
 		line->is_full = true;
-	else
-		line_add_bytes(line, encoded, n);
+		return;
+	}
+	line_add(line, ",\"comm\":");
+	line_add_bytes(line, encoded, n);
 }
 
 static void add_uint(struct line *line, const char *key, uint64_t number)
@@ -178,7 +183,6 @@ static void add_in_flight(struct line *line, const struct snapshot_in_flight *ca
 
 	add_int(line, "{\"pid\":", call->task.pid);
 	add_int(line, ",\"tid\":", call->task.tid);
-	line_add(line, ",\"comm\":");
 	add_comm(line, call->task.process_comm);
 	line_add(line, ",\"syscall\":\"");
 	line_add(line, syscall_name(call->nr, call->abi, buffer));
@@ -232,7 +236,6 @@ static void open_process(struct writer *writer, const struct snapshot_task *task
 		add_int(line, "\"pid\":", task->pid);
 		if (task->vpid)
 			add_int(line, ",\"vpid\":", task->vpid);
-		line_add(line, ",\"comm\":");
 		add_comm(line, task->process_comm);
 		line_add(line, ",");
 	}
@@ -250,7 +253,6 @@ static void open_thread(struct writer *writer, const struct snapshot_task *task)
 	line_add(line, "{");
 	if (task) {
 		add_int(line, "\"tid\":", task->tid);
-		line_add(line, ",\"comm\":");
 		add_comm(line, task->comm);
 		line_add(line, ",");
 	}

@@ -24,7 +24,7 @@
 struct place {
 	struct line words; /* " container=app pod=shop/web-7d9f cgroup=" */
 	char words_data[4 * WORD_MAX];
-	struct line extra; /* " unit=ssh.service" */
+	struct line extra; /* " unit=ssh.service", " kind=host" */
 	char extra_data[2 * WORD_MAX];
 };
 
@@ -80,6 +80,8 @@ static void place_init(struct place *place, const struct identity *identity)
 	}
 	line_add(&place->words, " cgroup=");
 
+	if (identity->kind != IDENTITY_CONTAINER && identity->kind != IDENTITY_UNIT)
+		add_word(&place->extra, " kind=", identity_kind_name(identity->kind), SIZE_MAX);
 	if (identity->unit)
 		add_word(&place->extra, " unit=", identity->unit, SIZE_MAX);
 	else if (identity->kind == IDENTITY_UNKNOWN && identity->cgroup_path)
