@@ -36,54 +36,13 @@ struct root_list {
 	char configured[STATE_PATH_MAX];
 };
 
-/* The value of a TOML line `key = "value"` or 'value'; no escapes, as no path needs them. */
-static bool toml_string(const char *line, size_t len, const char *key, char *ret, size_t size)
-{
-	const char *end = line + len, *close;
-	size_t key_len = strlen(key);
-	char quote;
-
-	line += strspn(line, " \t");
-	if (strncmp(line, key, key_len) != 0)
-		return false;
-	line += key_len;
-	line += strspn(line, " \t");
-	if (*line++ != '=')
-		return false;
-	line += strspn(line, " \t");
-	quote = *line;
-	if (line >= end || (quote != '"' && quote != '\''))
-		return false;
-	close = memchr(line + 1, quote, (size_t)(end - line) - 1);
-	if (!close || close == line + 1 || (size_t)(close - line) > size)
-		return false;
-
-	snprintf(ret, size, "%.*s", (int)(close - line) - 1, line + 1);
-	return true;
-}
-
-/* `state` of the configuration's top level, which ends at the first table. */
-static bool configured_root(const struct host_root *root, char *ret, size_t size)
+static void find_roots(const struct host_root *root, struct root_list *ret)
 {
 	const char *text = host_cache_text(root, "/etc/containerd/config.toml");
 
-	while (text && *text) {
-		size_t len = strcspn(text, "\n");
-
-		if (text[strspn(text, " \t")] == '[')
-			return false;
-		if (toml_string(text, len, "state", ret, size))
-			return ret[0] == '/';
-		text += len;
-		text += *text == '\n';
-	}
-	return false;
-}
-
-static void find_roots(const struct host_root *root, struct root_list *ret)
-{
 	ret->n = 0;
-	if (configured_root(root, ret->configured, sizeof(ret->configured)))
+	if (state_toml(text, NULL, "state", ret->configured, sizeof(ret->configured)) &&
+	    ret->configured[0] == '/')
 		ret->items[ret->n++] = ret->configured;
 	for (size_t i = 0; i < N_KNOWN_ROOTS; i++)
 		if (ret->n == 0 || strcmp(ret->items[0], known_roots[i]) != 0)

@@ -122,7 +122,7 @@ static char *docker_name(const json_t *config)
 	_cleanup_(freep) char *name = state_string(config, "Name");
 	const char *bare = name && name[0] == '/' ? name + 1 : name;
 
-	if (!bare || !host_root_id_is_safe(bare))
+	if (!bare || !state_is_name(bare))
 		return NULL;
 	return strdup(bare);
 }
@@ -220,7 +220,8 @@ static int inspect_user(const struct host_root *root, uid_t uid, const struct ru
 
 static bool looks_like_docker(const struct runtime_query *query)
 {
-	return query->link->hint == HINT_DOCKER || query->link->hint == HINT_NONE;
+	return query->link->hint == HINT_DOCKER ||
+	       (query->link->hint == HINT_NONE && state_id_is_hash(query->link->id));
 }
 
 static int docker_inspect(const struct host_root *root, const struct runtime_query *query,

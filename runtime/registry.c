@@ -6,9 +6,9 @@
 /* Docker before containerd, which runs Docker's containers as well but does not know their names.
  */
 const struct runtime *const runtimes[] = {
-	&docker_runtime,
-	&containerd_runtime,
-	NULL,
+	&docker_runtime,      &containerd_runtime,   &crio_runtime,
+	&podman_runtime,      &lxc_runtime,	     &nspawn_runtime,
+	&libvirt_lxc_runtime, &libvirt_qemu_runtime, NULL,
 };
 
 void container_done(struct container *container)

@@ -46,6 +46,7 @@ struct container {
 
 struct runtime {
 	const char *name; /* as printed: container.runtime.name */
+	bool by_name;	  /* ids are names, not unique: asked only about what looks like ours */
 
 	/*
 	 * Whether @query's link looks like ours. By the text only. The runtimes that say yes are

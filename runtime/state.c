@@ -38,6 +38,14 @@ char *state_string(const json_t *object, const char *key)
 	return text ? strdup(text) : NULL;
 }
 
+bool state_is_name(const char *name)
+{
+	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				  "0123456789_.-");
+
+	return len > 0 && len <= NAME_MAX_LEN && name[len] == 0;
+}
+
 static bool is_k8s_name_n(const char *name, size_t len)
 {
 	return len > 0 && len <= K8S_NAME_MAX &&
@@ -174,28 +182,33 @@ bool state_names_path(const char *cgroups_path, const struct runtime_query *quer
 	       unit_names_path("user.slice/", first + 1, prefix_len, second + 1, query);
 }
 
+int state_check_bundle(const json_t *config, const struct runtime_query *query)
+{
+	const json_t *value;
+	const char *cgroups_path;
+
+	if (!json_is_object(config))
+		return -EBADMSG;
+	value = json_object_get(json_object_get(config, "linux"), "cgroupsPath");
+	cgroups_path = honest_string(json_object_get(config, "linux"), "cgroupsPath");
+	/* One that is there and makes no sense is no permission. */
+	if (!cgroups_path)
+		return json_string_length(value) > 0 ? -EBADMSG : 0;
+	return state_names_path(cgroups_path, query) ? 0 : -EPERM;
+}
+
 int state_read_bundle(const struct host_root *root, const char *base, const char *path,
 		      uid_t uid_allowed, const struct runtime_query *query, json_t **ret)
 {
 	_cleanup_(json_decrefp) json_t *config = NULL;
-	const json_t *linux_object;
-	const char *cgroups_path;
 	int r;
 
 	r = host_cache_read_json(root, base, path, STATE_FILE_MAX, uid_allowed, &config, NULL);
 	if (r < 0)
 		return r;
-	if (!json_is_object(config))
-		return -EBADMSG;
-
-	linux_object = json_object_get(config, "linux");
-	cgroups_path = honest_string(linux_object, "cgroupsPath");
-	if (cgroups_path && !state_names_path(cgroups_path, query))
-		return -EPERM;
-	/* One that is there and unreadable is no permission. */
-	if (!cgroups_path && json_string_length(json_object_get(linux_object, "cgroupsPath")) > 0)
-		return -EBADMSG;
-
+	r = state_check_bundle(config, query);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(config);
 	return 0;
 }
@@ -259,6 +272,57 @@ int state_home(const struct host_root *root, uid_t uid, char *ret, size_t size)
 		text += *text == '\n';
 	}
 	return -ENOENT;
+}
+
+/* The value of a line `key = "value"`, or with single quotes. */
+static bool toml_string(const char *line, const char *end, const char *key, char *ret, size_t size)
+{
+	size_t key_len = strlen(key);
+	const char *close;
+	char quote;
+
+	line += strspn(line, " \t");
+	if (strncmp(line, key, key_len) != 0)
+		return false;
+	line += key_len;
+	line += strspn(line, " \t");
+	if (*line++ != '=')
+		return false;
+	line += strspn(line, " \t");
+	quote = *line;
+	if (line >= end || (quote != '"' && quote != '\''))
+		return false;
+	close = memchr(line + 1, quote, (size_t)(end - line) - 1);
+	if (!close || close == line + 1 || (size_t)(close - line) > size)
+		return false;
+
+	snprintf(ret, size, "%.*s", (int)(close - line) - 1, line + 1);
+	return true;
+}
+
+/* Whether the line is the header of @table. */
+static bool is_toml_table(const char *line, const char *table)
+{
+	size_t n = strlen(table);
+
+	line += 1 + strspn(line + 1, " \t");
+	return strncmp(line, table, n) == 0 && line[n + strspn(line + n, " \t")] == ']';
+}
+
+bool state_toml(const char *text, const char *table, const char *key, char *ret, size_t size)
+{
+	bool is_in = !table;
+
+	while (text && *text) {
+		const char *line = text + strspn(text, " \t"), *end = text + strcspn(text, "\n");
+
+		if (*line == '[')
+			is_in = table && is_toml_table(line, table);
+		else if (is_in && toml_string(line, end, key, ret, size))
+			return true;
+		text = *end ? end + 1 : end;
+	}
+	return false;
 }
 
 static int weight(int error)

@@ -21,6 +21,9 @@ bool state_id_is_hash(const char *id);
  */
 char *state_string(const json_t *object, const char *key);
 
+/* Whether Docker or Podman may have called a container so: letters, digits, "_", "." and "-". */
+bool state_is_name(const char *name);
+
 /* As above, for the names of Kubernetes objects: lower-case letters, digits, dots and dashes. */
 char *state_k8s_name(const json_t *object, const char *key);
 bool state_is_k8s_name(const char *name);
@@ -34,6 +37,12 @@ int state_split_log_name(const char *name, size_t len, const char *uid, char **r
 
 /* Whether an OCI config's linux.cgroupsPath names the link's cgroup (see there). */
 bool state_names_path(const char *cgroups_path, const struct runtime_query *query);
+
+/*
+ * Whether an OCI @config agrees with the link's cgroup. Returns 0, -EPERM if it names another one,
+ * -EBADMSG if it is no config.
+ */
+int state_check_bundle(const json_t *config, const struct runtime_query *query);
 
 /*
  * Reads the OCI bundle's config.json at @path below @base. Returns 0, -EPERM if its cgroupsPath
@@ -51,6 +60,12 @@ bool state_user(const struct runtime_query *query, uid_t *ret);
 /* The home directory of @uid by the host's /etc/passwd. Returns 0 or -ENOENT. */
 int state_home(const struct host_root *root, uid_t uid, char *ret, size_t size);
 
+/*
+ * The string at @key in the TOML @text (may be NULL): in [@table], or before the first table if
+ * that is NULL. Only what configuration files of runtimes need: `key = "value"`, no escapes.
+ */
+bool state_toml(const char *text, const char *table, const char *key, char *ret, size_t size);
+
 /* Of the answers of two places the one that says more: 0, -EPERM, -EBADMSG, others, -ENOENT. */
 int state_merge(int a, int b);
 
@@ -58,6 +73,7 @@ int state_merge(int a, int b);
 void state_report_root(const struct host_root *root, const char *path,
 		       void (*found)(const char *path, int error, void *data), void *data);
 
+/* Adds a file to look at again; the container may be renamed in it. Returns 0 or -errno. */
 int state_watch(struct container *container, const char *base, const char *path,
 		const struct file_stamp *stamp);
 

@@ -30,6 +30,7 @@ struct item {
 	int fd;
 	char *text;
 	json_t *json;
+	struct file_stamp stamp; /* of the document */
 };
 
 struct host_cache {
@@ -237,7 +238,8 @@ int host_cache_read_json(const struct host_root *root, const char *base, const c
 }
 
 int host_cache_json(const struct host_root *root, const char *base, const char *path,
-		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret)
+		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
+		    struct file_stamp *ret_stamp)
 {
 	struct host_cache *cache = host_root_cache(root);
 	_cleanup_(freep) char *name = NULL;
@@ -250,10 +252,11 @@ int host_cache_json(const struct host_root *root, const char *base, const char *
 
 	item = find(cache, ITEM_JSON, name);
 	if (!item) {
+		struct file_stamp stamp = { 0 };
 		json_t *json = NULL;
 		int r;
 
-		r = host_cache_read_json(root, base, path, max_bytes, uid_allowed, &json, NULL);
+		r = host_cache_read_json(root, base, path, max_bytes, uid_allowed, &json, &stamp);
 		item = add(cache, ITEM_JSON, name);
 		if (!item) {
 			json_decref(json);
@@ -261,9 +264,12 @@ int host_cache_json(const struct host_root *root, const char *base, const char *
 		}
 		item->error = r;
 		item->json = json;
+		item->stamp = stamp;
 	}
 	if (item->error < 0)
 		return item->error;
 	*ret = item->json;
+	if (ret_stamp)
+		*ret_stamp = item->stamp;
 	return 0;
 }

@@ -47,4 +47,5 @@ int host_cache_read_json(const struct host_root *root, const char *base, const c
 
 /* As above, remembered, and the document is borrowed. */
 int host_cache_json(const struct host_root *root, const char *base, const char *path,
-		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret);
+		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
+		    struct file_stamp *ret_stamp);

@@ -143,7 +143,8 @@ static int ask_runtimes(const struct host_root *root, const struct runtime_query
 		for (size_t i = 0; runtimes[i]; i++) {
 			int r;
 
-			if (runtimes[i]->match(query) != (pass == 0))
+			if (runtimes[i]->match(query) != (pass == 0) ||
+			    (pass > 0 && runtimes[i]->by_name))
 				continue;
 			r = runtimes[i]->inspect(root, query, &answer->container);
 			note(trace, runtimes[i]->name, query->link->id, r);
@@ -255,18 +256,18 @@ static char *key_of(const char *path, const struct candidate *candidate,
 {
 	const struct cgroup_link *link = &candidate->link;
 	struct runtime_query query = { .path = path, .link = link };
-	char *key = NULL;
+	bool is_hash = state_id_is_hash(link->id);
+	char owner[32] = "", *key = NULL;
 	uid_t uid;
 	int n;
 
+	if (state_user(&query, &uid))
+		snprintf(owner, sizeof(owner), "user@%u:", (unsigned)uid);
 	if (answer->verdict != LINK_ACCEPTED || candidate->is_guess)
 		n = asprintf(&key, "path:%s%.*s", path[0] == '/' ? "" : "/", (int)link->end, path);
-	else if (!state_id_is_hash(link->id))
-		n = asprintf(&key, "%s:%s", answer->runtime->name, link->id);
-	else if (state_user(&query, &uid))
-		n = asprintf(&key, "user@%u:%s", (unsigned)uid, link->id);
 	else
-		n = asprintf(&key, "%s", link->id);
+		n = asprintf(&key, "%s%s%s%s", owner, is_hash ? "" : answer->runtime->name,
+			     is_hash ? "" : ":", link->id);
 	return n < 0 ? NULL : key;
 }
 

@@ -315,10 +315,10 @@ static void test_cache(void **state)
 	assert_string_equal(host_cache_text(fake->root, "/var/lib/docker/a.json"), "[]");
 
 	assert_int_equal(host_cache_json(fake->root, "/var/lib/docker", "a.json", 10,
-					 UID_NOBODY_ELSE, &json),
+					 UID_NOBODY_ELSE, &json, NULL),
 			 0);
 	assert_int_equal(host_cache_json(fake->root, "/var/lib/docker", "a.json", 10,
-					 UID_NOBODY_ELSE, &again),
+					 UID_NOBODY_ELSE, &again, NULL),
 			 0);
 	assert_ptr_equal(json, again);
 

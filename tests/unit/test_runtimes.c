@@ -317,6 +317,223 @@ static void test_cri_dockerd(void **state)
 			"qos=guaranteed source=docker-config");
 }
 
+#define CRIO_STORE "/overlay-containers/" A "/userdata/config.json"
+
+static void write_crio(struct fake_root *fake, const char *path, const char *type)
+{
+	fake_write(
+		fake, path,
+		"{\"linux\":{\"cgroupsPath\":\"kubepods-pod" POD_ ".slice:crio:" A
+		"\"},\"annotations\":{\"io.container.manager\":\"cri-o\","
+		"\"io.kubernetes.container.name\":\"app\",\"io.kubernetes.pod.name\":\"web-7d9f\","
+		"\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.uid\":\"" POD
+		"\",\"io.kubernetes.cri-o.ContainerType\":\"%s\","
+		"\"io.kubernetes.cri-o.ImageName\":\"docker.io/nginx:1\","
+		"\"io.kubernetes.cri-o.Image\":\"abcdef\"}}",
+		type);
+}
+
+static void test_crio(void **state)
+{
+	static const char *const roots[] = { "/run/containers/storage",
+					     "/var/lib/containers/storage", "/srv/crio" };
+	struct fake_root *fake = *state;
+	const char *slice = "/kubepods.slice/kubepods-pod" POD_ ".slice/crio-" A;
+	char path[512], crun[512];
+
+	snprintf(crun, sizeof(crun), "%s.scope/container", slice);
+	fake_write(fake, "etc/crio/crio.conf",
+		   "[crio]\n# root = \"/no\"\nroot = \"/srv/crio\"\n"
+		   "[crio.api]\nroot = \"/neither\"\n");
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", roots[i], CRIO_STORE);
+		write_crio(fake, path, "container");
+		assert_resolves(fake, crun,
+				"container id=" A " name=app runtime=cri-o image=docker.io/nginx:1 "
+				"ns=shop pod=web-7d9f uid=" POD
+				" k8s=app qos=guaranteed source=crio-bundle");
+		write_crio(fake, path, "sandbox");
+		assert_resolves(fake, slice,
+				"sandbox id=" A " runtime=cri-o image=docker.io/nginx:1 "
+				"ns=shop pod=web-7d9f uid=" POD
+				" qos=guaranteed source=crio-bundle");
+		fake_unlink(fake, path);
+	}
+	/* A sandbox without a process has no bundle. */
+	assert_resolves(fake, slice,
+			"sandbox id=" A " runtime=cri-o uid=" POD " qos=guaranteed unresolved");
+	/* Elsewhere than its bundle says. */
+	snprintf(path, sizeof(path), "%s%s", roots[0], CRIO_STORE);
+	write_crio(fake, path, "container");
+	assert_resolves(fake, "/evil.service/crio-" A ".scope", "unit unit=evil.service");
+	assert_resolves(fake, "/evil.service/docker-" A ".scope", "unit unit=evil.service");
+}
+
+#define STORE "/var/lib/containers/storage/overlay-containers/"
+
+static void write_podman(struct fake_root *fake, const char *store, const char *cgroups_path,
+			 const char *list)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s" A "/userdata/config.json", store);
+	fake_write(fake, path,
+		   "{\"linux\":{\"cgroupsPath\":\"%s\"},"
+		   "\"annotations\":{\"io.container.manager\":\"libpod\"}}",
+		   cgroups_path);
+	snprintf(path, sizeof(path), "%s%s", store, list);
+	fake_write(fake, path,
+		   "[{\"id\":\"" B "\",\"names\":[\"other\"]},{\"id\":\"" A
+		   "\",\"names\":[\"db\",\"alias\"],\"metadata\":"
+		   "\"{\\\"image-name\\\":\\\"quay.io/pg:16\\\",\\\"name\\\":\\\"db\\\"}\"}]");
+}
+
+static void test_podman(void **state)
+{
+	static const char *const lists[] = { "containers.json", "volatile-containers.json" };
+	static const struct {
+		const char *cgroups_path;
+		const char *path;
+	} cases[] = {
+		{ "machine.slice:libpod:" A, "/machine.slice/libpod-" A ".scope" },
+		{ "machine.slice:libpod:" A, "/machine.slice/libpod-" A ".scope/container" },
+		{ "/libpod_parent/libpod-" A, "/libpod_parent/libpod-" A },
+		{ "/system.slice/db.service/libpod-payload-" A,
+		  "/system.slice/db.service/libpod-payload-" A },
+		{ "machine-libpod_pod_" B ".slice:libpod:" A,
+		  "/machine.slice/machine-libpod_pod_" B ".slice/libpod-" A ".scope" },
+		{ "/libpod_parent/" B "/libpod-" A, "/libpod_parent/" B "/libpod-" A },
+	};
+	struct fake_root *fake = *state;
+	const char *is = "container id=" A " name=db runtime=podman image=quay.io/pg:16 "
+			 "source=podman-storage";
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		write_podman(fake, STORE, cases[i].cgroups_path, lists[i % 2]);
+		assert_resolves(fake, cases[i].path, is);
+		fake_unlink(fake, "/var/lib/containers/storage");
+	}
+	write_podman(fake, "/run/containers/storage/overlay-containers/", "machine.slice:libpod:" A,
+		     "containers.json");
+	assert_resolves(fake, "/machine.slice/libpod-" A ".scope", is);
+	/* Its monitor is not it. */
+	assert_resolves(fake, "/machine.slice/libpod-conmon-" A ".scope",
+			"unit unit=libpod-conmon-" A ".scope");
+	assert_resolves(fake, "/evil.service/libpod-" A ".scope", "unit unit=evil.service");
+	/* Without a name it is known all the same. */
+	fake_unlink(fake, "/run/containers/storage/overlay-containers/containers.json");
+	assert_resolves(fake, "/machine.slice/libpod-" A ".scope",
+			"container id=" A " runtime=podman source=podman-storage");
+}
+
+static void test_podman_rootless(void **state)
+{
+	static const char *const stores[] = {
+		"/home/ann/.local/share/containers/storage/overlay-containers/",
+		"/run/user/1000/containers/overlay-containers/",
+	};
+	struct fake_root *fake = *state;
+	const char *path = "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" A
+			   ".scope/container";
+
+	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+		write_podman(fake, stores[i], "user.slice:libpod:" A, "containers.json");
+		assert_resolves(fake, path,
+				"container id=" A " name=db runtime=podman image=quay.io/pg:16 "
+				"source=podman-storage");
+		/* Neither another user's, nor the system's. */
+		assert_resolves(fake,
+				"/user.slice/user-7.slice/user@7.service/user.slice/libpod-" A
+				".scope",
+				"container id=" A " runtime=podman unresolved");
+		assert_resolves(fake, "/user.slice/libpod-" A ".scope",
+				"container id=" A " runtime=podman unresolved");
+		fake_unlink(fake, stores[i]);
+	}
+	write_podman(fake, STORE, "user.slice:libpod:" A, "containers.json");
+	assert_resolves(fake, path, "unit unit=user@1000.service/libpod-" A ".scope");
+}
+
+/* Both keep their containers in one store. */
+static void test_shared_storage(void **state)
+{
+	struct fake_root *fake = *state;
+
+	write_podman(fake, STORE, "/x/" A, "containers.json");
+	assert_resolves(fake, "/x/" A,
+			"container id=" A " name=db runtime=podman image=quay.io/pg:16 "
+			"source=podman-storage");
+	write_crio(fake, "/var/lib/containers/storage" CRIO_STORE, "container");
+	assert_resolves(fake, "/kubepods.slice/kubepods-pod" POD_ ".slice/crio-" A ".scope",
+			"container id=" A " name=app runtime=cri-o image=docker.io/nginx:1 "
+			"ns=shop pod=web-7d9f uid=" POD
+			" k8s=app qos=guaranteed source=crio-bundle");
+}
+
+static void test_lxc(void **state)
+{
+	static const char *const dirs[] = { "/var/lib/lxc/web", "/var/lib/incus/containers/web",
+					    "/var/lib/lxd/containers/web",
+					    "/var/snap/lxd/common/lxd/containers/web" };
+	struct fake_root *fake = *state;
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		fake_symlink(fake, "/nowhere", dirs[i]);
+		assert_resolves(fake, "/lxc.payload.web/system.slice/a.service",
+				"container id=web name=web runtime=lxc source=lxc");
+		assert_resolves(fake, "/lxc/web",
+				"container id=web name=web runtime=lxc source=lxc");
+		assert_resolves(fake, "/lxc.payload.web-1",
+				"container id=web-1 name=web runtime=lxc source=lxc");
+		assert_resolves(fake, "/lxc.payload.web-x",
+				"container id=web-x runtime=lxc unresolved");
+		fake_unlink(fake, dirs[i]);
+	}
+	assert_resolves(fake, "/lxc.payload.web", "container id=web runtime=lxc unresolved");
+	assert_resolves(fake, "/lxc.monitor.web", "unknown unresolved");
+
+	/* A name is no proof further down, and a user's is the user's. */
+	fake_mkdir(fake, "/var/lib/lxc/web");
+	assert_resolves(fake, "/a.service/lxc.payload.web",
+			"container id=web runtime=lxc unresolved");
+	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	assert_resolves(fake, "/user.slice/user-1000.slice/user@1000.service/lxc.payload.web",
+			"container id=web runtime=lxc unresolved");
+	fake_mkdir(fake, "/home/ann/.local/share/lxc/web");
+	assert_resolves(fake, "/user.slice/user-1000.slice/user@1000.service/lxc.payload.web",
+			"container id=web name=web runtime=lxc source=lxc");
+}
+
+static void test_machines(void **state)
+{
+	struct fake_root *fake = *state;
+
+	fake_write(fake, "run/systemd/machines/deb-12",
+		   "# private\nNAME=deb-12\nCLASS=container\nUNIT=machine-deb\\x2d12.scope\n");
+	assert_resolves(fake, "/machine.slice/machine-deb\\x2d12.scope/payload/init.scope",
+			"container id=deb-12 name=deb-12 runtime=systemd-nspawn source=machined");
+	fake_write(fake, "run/systemd/machines/tmpl", "UNIT=systemd-nspawn@tmpl.service\n");
+	assert_resolves(fake, "/machine.slice/systemd-nspawn@tmpl.service/payload",
+			"container id=tmpl name=tmpl runtime=systemd-nspawn source=machined");
+	/* Under another unit than machined says. */
+	assert_resolves(fake, "/machine.slice/machine-tmpl.scope", "unit unit=machine-tmpl.scope");
+	assert_resolves(fake, "/machine.slice/machine-other.scope",
+			"container id=other runtime=systemd-nspawn unresolved");
+
+	fake_write(fake, "run/systemd/machines/lxc-969-web",
+		   "UNIT=machine-lxc\\x2d969\\x2dweb.scope\n");
+	assert_resolves(fake, "/machine.slice/machine-lxc\\x2d969\\x2dweb.scope/libvirt/init.scope",
+			"container id=web name=web runtime=libvirt-lxc source=machined");
+	fake_write(fake, "run/libvirt/lxc/old.xml", "<domstatus/>");
+	assert_resolves(fake, "/libvirt/lxc/old",
+			"container id=old name=old runtime=libvirt-lxc source=libvirt");
+	fake_write(fake, "run/libvirt/qemu/vm.xml", "<domstatus/>");
+	assert_resolves(fake, "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator",
+			"unit id=vm name=vm runtime=libvirt-qemu "
+			"unit=machine-qemu\\x2d1\\x2dvm.scope source=libvirt");
+}
+
 static void test_kubelet_logs(void **state)
 {
 	struct fake_root *fake = *state;
@@ -563,6 +780,12 @@ int main(void)
 		TEST(test_docker_roots),
 		TEST(test_docker_rootless),
 		TEST(test_cri_dockerd),
+		TEST(test_crio),
+		TEST(test_podman),
+		TEST(test_podman_rootless),
+		TEST(test_shared_storage),
+		TEST(test_lxc),
+		TEST(test_machines),
 		TEST(test_kubelet_logs),
 		TEST(test_no_container),
 		TEST(test_damaged),

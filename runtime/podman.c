@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Podman's names are in the lists of containers/storage, one for all containers, and one more for
+ * those that a reboot ends. `podman rename` writes them anew. The bundle has the cgroup's path.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/registry.h"
+#include "runtime/storage.h"
+#include "src/cleanup.h"
+#include "src/host_cache.h"
+
+#define LIST_MAX (16u << 20)
+
+static const char *const lists[] = { "containers.json", "volatile-containers.json" };
+
+/* A container directory: the system's, or one below a user's home or runtime directory. */
+struct store {
+	const char *base;
+	const char *below; /* "" or with a last slash */
+	uid_t uid_allowed;
+};
+
+static json_t *find_in_list(const json_t *list, const char *id)
+{
+	size_t n = json_array_size(list);
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *item = json_array_get(list, i);
+		const char *item_id = json_string_value(json_object_get(item, "id"));
+
+		if (item_id && strcmp(item_id, id) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+static char *first_name(const json_t *item)
+{
+	const json_t *value = json_array_get(json_object_get(item, "names"), 0);
+	const char *name = json_string_value(value);
+
+	if (!name || strlen(name) != json_string_length(value) || !state_is_name(name))
+		return NULL;
+	return strdup(name);
+}
+
+/* "metadata" is JSON in a string. */
+static char *image_of(const json_t *item)
+{
+	const json_t *value = json_object_get(item, "metadata");
+	_cleanup_(json_decrefp) json_t *metadata = NULL;
+
+	if (!json_is_string(value))
+		return NULL;
+	metadata = json_loadb(json_string_value(value), json_string_length(value),
+			      JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+	return state_string(metadata, "image-name");
+}
+
+/* Looks the id up in one list of a store. */
+static int read_list(const struct host_root *root, const struct store *store, const char *list,
+		     const char *id, struct container *container)
+{
+	char path[STATE_PATH_MAX];
+	struct file_stamp stamp;
+	const json_t *item;
+	json_t *json;
+	int r;
+
+	snprintf(path, sizeof(path), "%s%s", store->below, list);
+	r = host_cache_json(root, store->base, path, LIST_MAX, store->uid_allowed, &json, &stamp);
+	if (r < 0)
+		return r;
+	item = find_in_list(json, id);
+	if (!item)
+		return -ENOENT;
+
+	container->name = first_name(item);
+	container->image_name = image_of(item);
+	return state_watch(container, store->base, path, &stamp);
+}
+
+/* 0: the bundle is there and right, or, before it is written, the list has the name already. */
+static int inspect_stores(const struct host_root *root, const struct store *stores, size_t n,
+			  const struct runtime_query *query, struct container *ret)
+{
+	_cleanup_(containerp_done) struct container container = { .source = "podman-storage" };
+	int bundle = -ENOENT, named = -ENOENT;
+
+	for (size_t i = 0; i < n && bundle != 0; i++) {
+		_cleanup_(json_decrefp) json_t *config = NULL;
+
+		bundle = state_merge(bundle,
+				     storage_read_bundle(root, stores[i].base, stores[i].below,
+							 stores[i].uid_allowed, "libpod", query,
+							 &config));
+	}
+	if (bundle < 0)
+		return bundle;
+
+	for (size_t i = 0; i < n * 2 && named != 0; i++)
+		named = read_list(root, &stores[i / 2], lists[i % 2], query->link->id, &container);
+	*ret = container;
+	container = (struct container){ 0 };
+	return 0;
+}
+
+static int inspect_system(const struct host_root *root, const struct runtime_query *query,
+			  struct container *ret)
+{
+	struct storage_list found;
+	struct store stores[STORAGES_MAX];
+
+	storage_find(root, &found);
+	for (size_t i = 0; i < found.n; i++)
+		stores[i] = (struct store){ found.items[i], "", UID_NOBODY_ELSE };
+	return inspect_stores(root, stores, found.n, query, ret);
+}
+
+/* Rootless: below the home, where the user may put links as they please, and in /run/user. */
+static int inspect_user(const struct host_root *root, uid_t uid, const struct runtime_query *query,
+			struct container *ret)
+{
+	char home[STATE_PATH_MAX], run[STATE_PATH_MAX];
+	struct store stores[] = {
+		{ home, ".local/share/containers/storage/overlay-containers/", uid },
+		{ home, ".local/share/containers/storage/vfs-containers/", uid },
+		{ run, "containers/overlay-containers/", uid },
+	};
+	int r;
+
+	r = state_home(root, uid, home, sizeof(home));
+	if (r < 0)
+		return r;
+	snprintf(run, sizeof(run), "/run/user/%u", (unsigned)uid);
+	return inspect_stores(root, stores, sizeof(stores) / sizeof(stores[0]), query, ret);
+}
+
+static bool podman_match(const struct runtime_query *query)
+{
+	return query->link->hint == HINT_PODMAN ||
+	       (query->link->hint == HINT_NONE && state_id_is_hash(query->link->id));
+}
+
+static int podman_inspect(const struct host_root *root, const struct runtime_query *query,
+			  struct container *ret)
+{
+	uid_t uid;
+	int r;
+
+	if (!state_id_is_hash(query->link->id))
+		return -ENOENT;
+	r = inspect_system(root, query, ret);
+	if (!state_user(query, &uid))
+		return r;
+
+	/* An id that the system's store knows is an imitation below a user's manager. */
+	if (r == 0) {
+		container_done(ret);
+		return -EPERM;
+	}
+	return r == -ENOENT ? inspect_user(root, uid, query, ret) : r;
+}
+
+static void podman_roots(const struct host_root *root,
+			 void (*found)(const char *path, int error, void *data), void *data)
+{
+	struct storage_list stores;
+
+	storage_find(root, &stores);
+	for (size_t i = 0; i < stores.n; i++)
+		state_report_root(root, stores.items[i], found, data);
+}
+
+const struct runtime podman_runtime = {
+	.name = "podman",
+	.match = podman_match,
+	.inspect = podman_inspect,
+	.roots = podman_roots,
+};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "runtime/storage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/cleanup.h"
+#include "src/host_cache.h"
+
+static const char *const default_roots[] = {
+	"/run/containers/storage",
+	"/var/lib/containers/storage",
+};
+
+/* Where they are configured: which file, in which table. The later ones are the distribution's. */
+static const struct {
+	const char *file;
+	const char *table;
+	const char *keys[2];
+	const char *driver;
+} configs[] = {
+	{ "/etc/crio/crio.conf", "crio", { "runroot", "root" }, "storage_driver" },
+	{ "/etc/containers/storage.conf", "storage", { "runroot", "graphroot" }, "driver" },
+	{ "/usr/share/containers/storage.conf", "storage", { "runroot", "graphroot" }, "driver" },
+};
+
+static void add(struct storage_list *list, const char *dir, const char *driver)
+{
+	char *item = list->items[list->n];
+	int n;
+
+	if (list->n == STORAGES_MAX || dir[0] != '/')
+		return;
+	n = snprintf(item, STATE_PATH_MAX, "%s/%s-containers", dir, driver);
+	if (n < 0 || n >= STATE_PATH_MAX)
+		return;
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->items[i], item) == 0)
+			return;
+	list->n++;
+}
+
+void storage_find(const struct host_root *root, struct storage_list *ret)
+{
+	ret->n = 0;
+	for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
+		const char *text = host_cache_text(root, configs[i].file);
+		char dir[STATE_PATH_MAX - 64], driver[32];
+
+		if (!state_toml(text, configs[i].table, configs[i].driver, driver,
+				sizeof(driver)) ||
+		    !host_root_id_is_safe(driver))
+			strcpy(driver, "overlay");
+		for (size_t k = 0; k < 2; k++)
+			if (state_toml(text, configs[i].table, configs[i].keys[k], dir,
+				       sizeof(dir)))
+				add(ret, dir, driver);
+	}
+	for (size_t i = 0; i < sizeof(default_roots) / sizeof(default_roots[0]); i++)
+		add(ret, default_roots[i], "overlay");
+}
+
+int storage_read_bundle(const struct host_root *root, const char *base, const char *below,
+			uid_t uid_allowed, const char *manager, const struct runtime_query *query,
+			json_t **ret)
+{
+	_cleanup_(json_decrefp) json_t *config = NULL;
+	_cleanup_(freep) char *is = NULL;
+	char path[STATE_PATH_MAX];
+	int refused, r;
+
+	snprintf(path, sizeof(path), "%s%s/userdata/config.json", below, query->link->id);
+	r = host_cache_read_json(root, base, path, STATE_FILE_MAX, uid_allowed, &config, NULL);
+	if (r < 0)
+		return r;
+	/* The other one's containers are in the same store. */
+	is = state_string(json_object_get(config, "annotations"), "io.container.manager");
+	if (is && strcmp(is, manager) != 0)
+		return -ENOENT;
+
+	refused = state_check_bundle(config, query);
+	if (refused < 0)
+		return refused;
+	*ret = TAKE_PTR(config);
+	return 0;
+}
