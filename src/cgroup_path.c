@@ -313,6 +313,13 @@ static bool parse_supervisor(struct parser *parser, struct span name)
 	return true;
 }
 
+/* kata's overhead is kept by the sandbox's id, or below a copy of the pod's whole path. */
+static bool is_pod_tree(struct span name)
+{
+	return equals(name, "kubepods") || equals(name, "kubelet") || equals(name, "docker") ||
+	       ends_with(name, ".slice");
+}
+
 /* Directories whose every child is one. */
 static bool parse_by_parent(struct parser *parser, const struct component *component)
 {
@@ -326,8 +333,8 @@ static bool parse_by_parent(struct parser *parser, const struct component *compo
 		hint = HINT_LIBVIRT_QEMU;
 	else if (equals(parent, "lxc.payload"))
 		hint = HINT_LXC;
-	else if (equals(parent, "kata_overhead") && component->end == parser->length)
-		hint = HINT_KATA; /* not last: the pod's whole path may be repeated in there */
+	else if (equals(parent, "kata_overhead") && !is_pod_tree(name))
+		hint = HINT_KATA;
 	else if (equals(parent, "lxc.monitor"))
 		return true;
 	else
@@ -569,6 +576,14 @@ static bool parse_by_name(struct parser *parser, const struct component *compone
 	       parse_nomad(parser, component);
 }
 
+static void pass_component(struct parser *parser, const struct component *component)
+{
+	if (starts_with(component->name, "nomad"))
+		parser->below_nomad = true;
+	parser->prev2 = parser->prev;
+	parser->prev = *component;
+}
+
 static void parse_component(struct parser *parser, const struct component *component)
 {
 	(void)(parse_pod(parser, component) || parse_qos_level(parser, component) ||
@@ -576,11 +591,15 @@ static void parse_component(struct parser *parser, const struct component *compo
 	       parse_supervisor(parser, component->name) || parse_garden(parser, component) ||
 	       parse_hex_id(parser, component) || parse_fargate(parser, component) ||
 	       parse_by_name(parser, component));
+	pass_component(parser, component);
+}
 
-	if (starts_with(component->name, "nomad"))
-		parser->below_nomad = true;
-	parser->prev2 = parser->prev;
-	parser->prev = *component;
+/* The front of a "slice:prefix:id": a pod's slice perhaps, but the one container is the id. */
+static void parse_slice(struct parser *parser, const struct component *slice)
+{
+	if (!parse_pod(parser, slice))
+		(void)parse_qos_level(parser, slice);
+	pass_component(parser, slice);
 }
 
 /* cgroupfs drivers given a systemd path take "slice:prefix:id" for the name of a directory. */
@@ -671,7 +690,7 @@ static void parse_whole(struct parser *parser, const struct component *whole)
 		return;
 	}
 	if (slice.name.n > 0)
-		parse_component(parser, &slice);
+		parse_slice(parser, &slice);
 	parse_component(parser, &tail);
 }
 
