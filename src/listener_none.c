@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* In place of listener.c in a build without libmicrohttpd. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "listener.h"
+
+int listener_open(const char *address, struct listener **ret, char *ret_error, size_t error_size)
+{
+	(void)snprintf(ret_error, error_size, "this build has no listener (libmicrohttpd)");
+	return -ENOSYS;
+}
+
+void listener_close(struct listener *listener)
+{
+}
+
+const char *listener_address(const struct listener *listener)
+{
+	return "";
+}
+
+int listener_start(struct listener *listener, uint64_t interval_ns)
+{
+	return -ENOSYS;
+}
+
+bool listener_has_room(struct listener *listener)
+{
+	return false;
+}
+
+int listener_publish(struct listener *listener, char *text, size_t n, uint64_t number)
+{
+	free(text);
+	return 0;
+}
+
+void listener_served(struct listener *listener, uint64_t *ret_last, uint64_t *ret_last_but_one)
+{
+	*ret_last = *ret_last_but_one = 0;
+}
+
+void listener_set_attached(struct listener *listener, bool attached)
+{
+}
+
+void listener_interval_out(struct listener *listener)
+{
+}
