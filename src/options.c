@@ -292,12 +292,15 @@ static bool set_listen(struct parse *parse, const char *value)
 	const char *colon = strrchr(value, ':');
 	size_t n_address = colon ? (size_t)(colon - value) : 0;
 	bool bracketed = n_address > 2 && value[0] == '[' && colon[-1] == ']';
+	bool is_unix = strncmp(value, "unix:/", strlen("unix:/")) == 0;
 	uint64_t port;
 
 	/* Without brackets the colons of an IPv6 address leave open where its port begins. */
-	if (n_address == 0 || (!bracketed && strcspn(value, ":[]") < n_address) ||
-	    !parse_uint(colon + 1, 0, UINT16_MAX, &port))
-		return fail_value(parse, value, "ADDR:PORT, such as 127.0.0.1:9435 or [::]:9435");
+	if (!is_unix && (!colon || (!bracketed && strcspn(value, ":[]") < n_address) ||
+			 !parse_uint(colon + 1, 0, UINT16_MAX, &port)))
+		return fail_value(
+			parse, value,
+			"ADDR:PORT, such as 127.0.0.1:9435, [::]:9435 or :9435, nor unix:/PATH");
 
 	parse->options->listen = value;
 	return true;
@@ -370,7 +373,10 @@ static const struct option_spec specs[] = {
 	  "report calls that have not returned for at least MS\n"
 	  "milliseconds (default 1000); 0 turns it off",
 	  set_in_flight },
-	{ 0, "listen", "ADDR:PORT", "also serve /metrics, /healthz and /readyz", set_listen },
+	{ 0, "listen", "ADDR:PORT",
+	  "also serve /metrics, /healthz and /readyz; :PORT is all\n"
+	  "addresses, unix:/PATH a socket",
+	  set_listen },
 	{ 0, "metrics-syscalls", "N",
 	  "at most N calls per container in /metrics (default 30), the\n"
 	  "rest as syscall=\"other\"",

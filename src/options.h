@@ -52,7 +52,7 @@ struct options {
 	uint32_t top; /* 0: all */
 	enum output_format output;
 	uint64_t in_flight_ns; /* 0: off */
-	const char *listen;    /* ADDR:PORT or [ADDR]:PORT; NULL: no listener */
+	const char *listen;    /* ADDR:PORT, [ADDR]:PORT, :PORT, unix:/PATH; NULL: no listener */
 	uint32_t metrics_syscalls;
 	const char *host_root; /* NULL: by evidence */
 	const char *node;

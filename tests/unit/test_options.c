@@ -110,10 +110,12 @@ static void test_all_options(void **state)
 	options_done(&options);
 
 	assert_int_equal(parse(WORDS("--host-root", "/host", "--btf", "/b", "--by", "container",
-				     "--by", "process", "-i", "1", "--interval", "2"),
+				     "--by", "process", "-i", "1", "--interval", "2", "--listen",
+				     ":9435", "--listen", "unix:/run/cgscope.sock"),
 			       &options),
 			 OPTIONS_RUN);
 	assert_string_equal(options.host_root, "/host");
+	assert_string_equal(options.listen, "unix:/run/cgscope.sock");
 	assert_string_equal(options.btf, "/b");
 	assert_int_equal(options.by, ROW_PROCESS);
 	assert_int_equal(options.interval_ns, 2000000000);
@@ -311,7 +313,8 @@ static const struct {
 	{ { "--in-flight", "-1" }, { "--in-flight", "\"-1\"" } },
 	{ { "--in-flight", "99999999999999" }, { "--in-flight", "milliseconds" } },
 	{ { "--listen", "9435" }, { "--listen", "\"9435\"" } },
-	{ { "--listen", ":9435" }, { "--listen", "\":9435\"" } },
+	{ { "--listen", ":" }, { "--listen", "\":\"" } },
+	{ { "--listen", "unix:relative" }, { "--listen", "\"unix:relative\"" } },
 	{ { "--listen", "::1:9435" }, { "--listen", "\"::1:9435\"" } },
 	{ { "--listen", "[]:9435" }, { "--listen", "\"[]:9435\"" } },
 	{ { "--listen", "127.0.0.1:" }, { "--listen", "\"127.0.0.1:\"" } },
