@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The program: knows everyone, and wires them. One event loop over signals, the interval's timer,
- * the ring buffer and the reader of our output; no threads.
+ * the ring buffer and the reader of our output; no threads but that of the listener, which only
+ * ever sees whole pages.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,8 @@
 #include "src/cleanup.h"
 #include "src/collector.h"
 #include "src/host_root.h"
+#include "src/listener.h"
+#include "src/metrics.h"
 #include "src/options.h"
 #include "src/output.h"
 #include "src/privileges.h"
@@ -38,6 +41,9 @@
 /* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
 #define SELECTION_CHECK_NS (5 * NSEC_PER_SEC)
 
+/* The page of metrics may take a twentieth of the time: then short intervals go without one. */
+#define RENDER_SHARE 20
+
 struct monitor {
 	const struct options *options;
 	struct host_root *root;
@@ -45,6 +51,9 @@ struct monitor {
 	struct resolver *resolver;
 	struct selection *selection;
 	struct collector *collector;
+	struct metrics *metrics;   /* NULL without --listen, */
+	struct listener *listener; /* as is this */
+	uint64_t render_due_ns;
 	uint64_t *excluded; /* cgroups that the kernel leaves out */
 	size_t n_excluded;
 	size_t excluded_size;
@@ -176,11 +185,74 @@ static void tick_resolver(struct monitor *monitor)
 {
 	monitor->resolver_ticked_ns = now_ns();
 	resolver_tick(monitor->resolver, monitor->resolver_ticked_ns);
+	if (monitor->listener)
+		listener_set_attached(monitor->listener, collector_is_attached(monitor->collector));
 }
 
 static void report_freep(struct report **report)
 {
 	report_free(*report);
+}
+
+static bool cgroup_exists(const char *path, void *data)
+{
+	struct monitor *monitor = data;
+	uint64_t id;
+
+	return cgroup_tree_id(monitor->tree, path, &id) != -ENOENT;
+}
+
+static int publish_metrics(struct monitor *monitor)
+{
+	struct collector_stats collector_now;
+	struct resolver_stats resolver_now;
+	struct metrics_self self;
+	uint64_t start = now_ns(), number;
+	char *page;
+	size_t n;
+	int r;
+
+	if (start < monitor->render_due_ns || !listener_has_room(monitor->listener))
+		return 0;
+	collector_stats(monitor->collector, &collector_now);
+	resolver_stats(monitor->resolver, &resolver_now);
+	self = (struct metrics_self){
+		.libbpf_version = collector_libbpf_version(),
+		.attached = collector_is_attached(monitor->collector),
+		.unresolved = resolver_now.unresolved,
+		.bpf_run_time_ns = collector_now.run_time_ns,
+		.bpf_runs = collector_now.run_count,
+	};
+	metrics_read_process(&self.process);
+	r = metrics_render(monitor->metrics, &self, &page, &n, &number);
+	if (r == 0)
+		r = listener_publish(monitor->listener, page, n, number);
+	monitor->render_due_ns = now_ns() + RENDER_SHARE * (now_ns() - start);
+	return r;
+}
+
+/* Series are by container and of all calls, whatever the rows of the output are. */
+static int add_metrics(struct monitor *monitor, const struct snapshot *snapshot,
+		       const struct report_source *source, const struct report *report)
+{
+	_cleanup_(report_freep) struct report *whole = NULL;
+	struct options options = *monitor->options;
+	struct metrics_served served;
+	int r;
+
+	if (options.by != ROW_CONTAINER || options.top) {
+		options.by = ROW_CONTAINER;
+		options.top = 0;
+		r = report_build(snapshot, source, &options, &whole);
+		if (r < 0)
+			return r;
+		report = whole;
+	}
+	listener_served(monitor->listener, &served.last, &served.last_but_one);
+	r = metrics_add(monitor->metrics, report, &served, cgroup_exists, monitor);
+	if (r == 0)
+		r = publish_metrics(monitor);
+	return r;
 }
 
 /* Ends the interval and prints it. 0, -EPIPE when nobody reads any more, or another -errno. */
@@ -219,6 +291,12 @@ static int print_interval(struct monitor *monitor)
 		return r;
 	}
 	monitor->intervals++;
+	if (monitor->listener) {
+		r = add_metrics(monitor, &snapshot, &source, report);
+		if (r < 0)
+			return fail("cannot sum up the metrics: %s", strerror(-r)), r;
+		listener_interval_out(monitor->listener);
+	}
 	r = update_exclusions(monitor, &snapshot);
 	return r < 0 ? fail("%s", strerror(-r)), r : 0;
 }
@@ -288,7 +366,8 @@ static int start_timer(struct monitor *monitor)
 	uint64_t first = now_ns() + interval;
 	struct itimerspec timer = {
 		.it_value = { (time_t)(first / NSEC_PER_SEC), (long)(first % NSEC_PER_SEC) },
-		.it_interval = { (time_t)(interval / NSEC_PER_SEC), (long)(interval % NSEC_PER_SEC) },
+		.it_interval = { (time_t)(interval / NSEC_PER_SEC),
+				 (long)(interval % NSEC_PER_SEC) },
 	};
 
 	monitor->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -326,7 +405,8 @@ static int open_loop(struct monitor *monitor)
 		r = watch(monitor, monitor->timer_fd, EPOLLIN, EVENT_TIMER);
 	if (r == 0)
 		r = watch(monitor, collector_fd(monitor->collector), EPOLLIN, EVENT_RING);
-	/* A pipe or socket tells when its reader has gone; a file cannot be watched, nor needs it. */
+	/* A pipe or socket tells when its reader has gone; a file cannot be watched, nor needs it.
+	 */
 	if (r == 0)
 		(void)watch(monitor, STDOUT_FILENO, 0, EVENT_READER);
 	return r;
@@ -439,8 +519,42 @@ static int open_collector(struct monitor *monitor)
 	return 0;
 }
 
+/* Before privileges are dropped: a port below 1024 takes one. */
+static int open_listener(struct monitor *monitor)
+{
+	const struct options *options = monitor->options;
+	char error[256] = "";
+	int r;
+
+	if (!options->listen)
+		return 0;
+	r = listener_open(options->listen, &monitor->listener, error, sizeof(error));
+	if (r < 0)
+		return fail("--listen: %s", *error ? error : strerror(-r));
+	if (options->verbose)
+		fprintf(stderr, "cgscope: listening on %s\n", listener_address(monitor->listener));
+	r = metrics_new(options->metrics_syscalls, &monitor->metrics);
+	return r < 0 ? fail("%s", strerror(-r)) : 0;
+}
+
+/* After privileges are dropped: its thread has those that there are when it starts. */
+static int start_listener(struct monitor *monitor)
+{
+	int r;
+
+	if (!monitor->listener)
+		return 0;
+	listener_set_attached(monitor->listener, collector_is_attached(monitor->collector));
+	r = publish_metrics(monitor);
+	if (r == 0)
+		r = listener_start(monitor->listener, monitor->options->interval_ns);
+	return r < 0 ? fail("cannot start the listener: %s", strerror(-r)) : 0;
+}
+
 static void monitor_done(struct monitor *monitor)
 {
+	listener_close(monitor->listener);
+	metrics_free(monitor->metrics);
 	collector_close(monitor->collector);
 	resolver_free(monitor->resolver);
 	selection_free(monitor->selection);
@@ -463,11 +577,12 @@ static int run_monitor(const struct options *options)
 	const char *unmatched;
 	int r;
 
-	if (options->listen)
-		return fail("--listen: this build has no listener");
 	r = open_signals(&monitor);
 	if (r < 0)
 		return fail("cannot watch for signals: %s", strerror(-r));
+	r = open_listener(&monitor);
+	if (r)
+		return r;
 	r = open_identity(&monitor);
 	if (r)
 		return r;
@@ -482,6 +597,9 @@ static int run_monitor(const struct options *options)
 	r = privileges_drop(still_reads, &monitor);
 	if (r < 0)
 		fprintf(stderr, "cgscope: cannot drop capabilities: %s, ignoring\n", strerror(-r));
+	r = start_listener(&monitor);
+	if (r)
+		return r;
 	r = open_loop(&monitor);
 	if (r < 0)
 		return fail("cannot set up the event loop: %s", strerror(-r));
