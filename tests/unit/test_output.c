@@ -675,7 +675,9 @@ static void test_write_errors(void **state)
 static void test_resolve_line(void **state)
 {
 	struct resolve_trace tried = { .attempts = { { "docker", "no \"such\"\n" } },
-				       .n_attempts = 1 };
+				       .n_attempts = 1,
+				       .chain = { ID_64 },
+				       .n_chain = 1 };
 	struct identity identity = { .kind = IDENTITY_CONTAINER,
 				     .container_id = (char *)ID_64,
 				     .cgroup_path = (char *)"/docker/\xff" };
@@ -695,6 +697,8 @@ static void test_resolve_line(void **state)
 	assert_true(json_is_false(json_object_get(json, "resolved")));
 	attempt = json_array_get(json_object_get(json, "tried"), 0);
 	assert_string_equal(json_string_value(json_object_get(attempt, "source")), "docker");
+	attempt = json_array_get(json_object_get(json, "chain"), 0);
+	assert_string_equal(json_string_value(attempt), ID_64);
 	json_decref(json);
 }
 
