@@ -248,7 +248,7 @@ static char *path_of_target(const struct resolution *resolution, const char *tar
 	return strdup(path == target ? without_mount(resolution, path) : path);
 }
 
-/* Returns whether @target is known, or -errno. */
+/* Returns whether @target is known, -ESRCH if there is no such thing, or another -errno. */
 static int resolve_one(const struct resolution *resolution, const char *target)
 {
 	_cleanup_(identity_done) struct identity identity = { 0 };
@@ -258,7 +258,7 @@ static int resolve_one(const struct resolution *resolution, const char *target)
 
 	if (!path) {
 		fprintf(resolution->err, "cgscope: '%s': no such cgroup or process\n", target);
-		return false;
+		return -ESRCH;
 	}
 	r = resolver_resolve_path(resolution->resolver, path, &identity, &trace);
 	if (r < 0)
@@ -276,7 +276,7 @@ int resolve_targets(const struct options *options, FILE *out, FILE *err)
 {
 	_cleanup_(resolution_done) struct resolution resolution = { options, out,  err,
 								    NULL,    NULL, NULL };
-	bool any = false;
+	bool any = false, all_found = true;
 
 	if (resolution_init(&resolution) < 0)
 		return EXIT_FAILURE;
@@ -286,12 +286,19 @@ int resolve_targets(const struct options *options, FILE *out, FILE *err)
 
 		if (r == -EPIPE)
 			return EXIT_SUCCESS;
+		if (r == -ESRCH) {
+			all_found = false;
+			continue;
+		}
 		if (r < 0) {
 			fprintf(err, "cgscope: cannot resolve '%s': %s\n",
 				options->targets.items[i], strerror(-r));
 			return EXIT_FAILURE;
 		}
-		any |= r;
+		any |= r > 0;
 	}
+	if (!any && all_found)
+		fprintf(err,
+			"cgscope: no container, pod, unit or host: \"tried\" says who was asked\n");
 	return any ? EXIT_SUCCESS : EXIT_FAILURE;
 }

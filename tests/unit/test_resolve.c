@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `cgscope resolve`: from targets to lines and an exit status. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake_root.h"
+#include "src/cleanup.h"
+#include "src/resolve.h"
+
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+struct answer {
+	int status;
+	char *out;
+	char *err;
+};
+
+static void answer_done(struct answer *answer)
+{
+	free(answer->out);
+	free(answer->err);
+}
+
+static int setup(void **state)
+{
+	struct fake_root *fake = calloc(1, sizeof(*fake));
+
+	fake_open(fake);
+	*state = fake;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_close(*state);
+	free(*state);
+	return 0;
+}
+
+static struct answer ask(const char *host_root, const char *const *targets, size_t n)
+{
+	struct options options = { .command = COMMAND_RESOLVE, .host_root = host_root };
+	struct answer answer = { 0 };
+	size_t out_size, err_size;
+	FILE *out = open_memstream(&answer.out, &out_size);
+	FILE *err = open_memstream(&answer.err, &err_size);
+
+	options.targets.items = (const char **)targets;
+	options.targets.n = n;
+	answer.status = resolve_targets(&options, out, err);
+	fclose(out);
+	fclose(err);
+	return answer;
+}
+
+/* The one line that @target gives, parsed. */
+static json_t *ask_one(const char *host_root, const char *target)
+{
+	_cleanup_(answer_done) struct answer answer = ask(host_root, &target, 1);
+	json_t *json = json_loads(answer.out, 0, NULL);
+
+	assert_non_null(json);
+	assert_ptr_equal(strchr(answer.out, '\n'), answer.out + strlen(answer.out) - 1);
+	return json;
+}
+
+/* "-" where a step of the path is missing. */
+static const char *string_at(const json_t *json, const char *a, const char *b, const char *c)
+{
+	json = json_object_get(json, a);
+	if (b)
+		json = json_object_get(json, b);
+	if (c)
+		json = json_object_get(json, c);
+	return json ? json_string_value(json) : "-";
+}
+
+/*
+ * Rows that a strict parser answers differently than their source did: the name of a container
+ * that only a look at containerd's state tells, pod uids which are none, and upper-case digits.
+ */
+static const struct {
+	const char *path;
+	const char *id;
+	const char *uid;
+	const char *qos;
+} exceptions[] = {
+	{ "/default/service.container", "-", "-", "-" },
+	{ "/kubepods/besteffort/pod123/docker-1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef.scope",
+	  "1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef", "-", "-" },
+	{ "/kubepods/besteffort/pod123/docker-1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef.scope/system.slice",
+	  "1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef", "-", "-" },
+	{ "14:name=systemd:/docker/9D5B23EDB1BA181E8910389A99906598D69AC9A0EAD109EE55730CC416D95F7F",
+	  "-", "-", "-" },
+	{ "/kubepods/besteffort/podxxx-afhts2e5d4g5s/kata_afhts2e5d4g5s", "afhts2e5d4g5s", "-",
+	  "-" },
+};
+
+static void check_vector(const char *host_root, char *line, size_t *n_exceptions)
+{
+	_cleanup_(json_decrefp) json_t *json = NULL;
+	const char *columns[8] = { 0 }, *id, *uid, *qos;
+	size_t n = 0;
+
+	for (char *column; n < 8 && (column = strsep(&line, "\t")); n++)
+		columns[n] = column;
+	assert_true(n >= 7);
+	id = columns[4];
+	uid = columns[5];
+	qos = columns[6];
+	for (size_t i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
+		if (strcmp(columns[1], exceptions[i].path) != 0)
+			continue;
+		id = exceptions[i].id;
+		uid = exceptions[i].uid;
+		qos = exceptions[i].qos;
+		++*n_exceptions;
+	}
+
+	json = ask_one(host_root, columns[1]);
+	assert_string_equal(string_at(json, "target", NULL, NULL), columns[1]);
+	assert_string_equal(string_at(json, "container", "id", NULL), id);
+	assert_string_equal(string_at(json, "k8s", "pod", "uid"), uid);
+	assert_string_equal(string_at(json, "qos", NULL, NULL), qos);
+}
+
+static void test_vectors(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(fclosep) FILE *file = fopen(TEST_DATA "/cgroup_paths.tsv", "re");
+	_cleanup_(freep) char *line = NULL;
+	size_t size = 0, n = 0, n_exceptions = 0;
+	ssize_t len;
+
+	assert_non_null(file);
+	while ((len = getline(&line, &size, file)) > 0) {
+		if (line[len - 1] == '\n')
+			line[len - 1] = 0;
+		if (n++ > 0)
+			check_vector(fake->path, line, &n_exceptions);
+	}
+	assert_true(n > 100);
+	assert_int_equal(n_exceptions, sizeof(exceptions) / sizeof(exceptions[0]));
+}
+
+static void test_known(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(json_decrefp) json_t *json = NULL;
+	const json_t *tried;
+
+	fake_write(fake, "var/lib/docker/containers/" A "/config.v2.json",
+		   "{\"Name\":\"/web1\",\"Config\":{\"Image\":\"nginx\\u009b:1\"}}");
+	json = ask_one(fake->path, "/docker/" A "/docker/" B);
+	assert_string_equal(string_at(json, "kind", NULL, NULL), "container");
+	assert_string_equal(string_at(json, "container", "id", NULL), A);
+	assert_string_equal(string_at(json, "container", "name", NULL), "web1");
+	assert_string_equal(string_at(json, "container", "image", "name"), "nginx\xef\xbf\xbd:1");
+	assert_string_equal(string_at(json, "container", "runtime", "name"), "docker");
+	assert_string_equal(string_at(json, "name_source", NULL, NULL), "docker-config");
+	assert_string_equal(string_at(json, "cgroup", "path", NULL), "/docker/" A);
+	assert_true(json_is_true(json_object_get(json, "resolved")));
+	assert_null(json_object_get(json, "k8s"));
+	assert_null(json_object_get(json, "systemd"));
+
+	/* The whole chain, whoever is chosen. */
+	assert_int_equal(json_array_size(json_object_get(json, "chain")), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json, "chain"), 1)),
+			    B);
+	tried = json_array_get(json_object_get(json, "tried"), 0);
+	assert_string_equal(string_at(tried, "answer", NULL, NULL), "known");
+}
+
+static void test_unknown_chain(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(json_decrefp) json_t *json = ask_one(fake->path, "0::/docker/" A "/docker/" B);
+
+	assert_string_equal(string_at(json, "container", "id", NULL), B);
+	assert_true(json_is_false(json_object_get(json, "resolved")));
+	assert_null(json_object_get(json, "name_source"));
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json, "chain"), 0)),
+			    A);
+}
+
+static void test_unit(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(json_decrefp) json_t *json = NULL;
+
+	json = ask_one(fake->path, "1:name=systemd:/system.slice/ssh.service");
+	assert_string_equal(string_at(json, "kind", NULL, NULL), "unit");
+	assert_string_equal(string_at(json, "systemd", "unit", NULL), "ssh.service");
+	assert_null(json_object_get(json, "container"));
+	assert_null(json_object_get(json, "chain"));
+}
+
+/* Of a whole /proc/PID/cgroup the line that has the container, whichever hierarchy that is. */
+static void test_whole_files(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *path;
+	} cases[] = {
+		{ "4:memory:/docker/" A "\n1:name=systemd:/docker/" A
+		  "\n0::/system.slice/d.service\n",
+		  "/docker/" A },
+		{ "4:memory:/init.scope\n1:name=systemd:/system.slice/a.service\n0::/init.scope\n",
+		  "/system.slice/a.service" },
+		{ "9:perf_event:/docker/" B "\n4:memory:/\n1:name=systemd:/\n0::/\n",
+		  "/docker/" B },
+		{ "5:cpu,cpuacct:/docker/" B "\n0::/\n", "/docker/" B },
+		{ "1:name=systemd:/\n0::/docker/" A, "/docker/" A },
+		{ "4:memory:/\n0::/\n", "/" },
+	};
+	struct fake_root *fake = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(json_decrefp) json_t *json = ask_one(fake->path, cases[i].text);
+
+		assert_string_equal(string_at(json, "cgroup", "path", NULL), cases[i].path);
+	}
+}
+
+/* A path from another cgroup's namespace is no path from the root. */
+static void test_relative(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(json_decrefp) json_t *json = NULL;
+
+	json = ask_one(fake->path, "0::/../../system.slice/docker-" A ".scope");
+	assert_string_equal(string_at(json, "container", "id", NULL), A);
+	assert_null(json_object_get(json, "cgroup"));
+}
+
+static void test_hostile_targets(void **state)
+{
+	static const char *const targets[] = { "",
+					       "/",
+					       "..",
+					       "/..",
+					       "0::",
+					       ":::",
+					       "\xff\x1b[2J",
+					       "/a\x01/b/docker-",
+					       "pid:",
+					       "cgroup:x",
+					       "-1",
+					       "99999999999999999999999999",
+					       "/\xe2\x80\xae" };
+	struct fake_root *fake = *state;
+	char *longest = malloc(100001);
+
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
+		json_decref(ask_one(fake->path, targets[i]));
+	for (size_t i = 0; i < 100000; i++)
+		longest[i] = "/a"[i % 2];
+	longest[100000] = 0;
+	json_decref(ask_one(fake->path, longest));
+	free(longest);
+}
+
+static void test_exit_status(void **state)
+{
+	static const char *const good = "/docker/" A, *const bad = "/some/where";
+	static const char *const mixed[] = { "/some/where", "/init.scope" };
+	const char *missing = "pid:4194305", *absent = "cgroup:7";
+	struct fake_root *fake = *state;
+	struct answer answer;
+
+	answer = ask(fake->path, &good, 1);
+	assert_int_equal(answer.status, 0);
+	answer_done(&answer);
+
+	answer = ask(fake->path, mixed, 2);
+	assert_int_equal(answer.status, 0);
+	answer_done(&answer);
+
+	answer = ask(fake->path, &bad, 1);
+	assert_int_equal(answer.status, 1);
+	assert_non_null(strstr(answer.out, "\"kind\":\"unknown\""));
+	assert_non_null(strstr(answer.err, "no container"));
+	answer_done(&answer);
+
+	/* No such process, and no such cgroup: no line, and the reason on standard error. */
+	answer = ask(fake->path, &missing, 1);
+	assert_int_equal(answer.status, 1);
+	assert_string_equal(answer.out, "");
+	assert_string_equal(answer.err, "cgscope: 'pid:4194305': no such cgroup or process\n");
+	answer_done(&answer);
+	answer = ask(fake->path, &absent, 1);
+	assert_int_equal(answer.status, 1);
+	answer_done(&answer);
+
+	answer = ask("/nowhere/at/all", &good, 1);
+	assert_int_equal(answer.status, 1);
+	assert_string_equal(answer.out, "");
+	assert_non_null(strstr(answer.err, "/nowhere/at/all"));
+	answer_done(&answer);
+}
+
+static void test_pids(void **state)
+{
+	struct fake_root *fake = *state;
+	char with[32], without[32];
+	const char *targets[] = { with, without }, *first, *second;
+	struct answer answer;
+
+	snprintf(with, sizeof(with), "pid:%d", (int)getpid());
+	snprintf(without, sizeof(without), "%d", (int)getpid());
+	answer = ask(fake->path, targets, 2);
+	/* In whatever this runs: a line each, the same from the kind on. */
+	first = strstr(answer.out, "\"kind\"");
+	second = strstr(strchr(answer.out, '\n'), "\"kind\"");
+	assert_memory_equal(first, second, strlen(second));
+	assert_non_null(strstr(answer.out, "\"target\":\"pid:"));
+	assert_string_equal(answer.err, "");
+	answer_done(&answer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_vectors),
+		TEST(test_known),
+		TEST(test_unknown_chain),
+		TEST(test_unit),
+		TEST(test_whole_files),
+		TEST(test_relative),
+		TEST(test_hostile_targets),
+		TEST(test_exit_status),
+		TEST(test_pids),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
