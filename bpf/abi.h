@@ -130,6 +130,7 @@ struct dump_task {
 	__u32 pad;
 	__u64 call_start_ns; /* CLOCK_MONOTONIC */
 	__u64 now_ns;
+	char comm[COMM_LEN]; /* the thread's own; that of the batch is of its latest fold */
 };
 
 struct dump_end {

@@ -898,6 +898,8 @@ int on_dump(struct bpf_iter__task *ctx)
 	head.n_cells = n;
 	head.tgid = task->tgid;
 	head.tid = task->pid;
+	((u64 *)head.comm)[0] = comm_word(task, 0);
+	((u64 *)head.comm)[1] = comm_word(task, 1);
 	bpf_seq_write(seq, &head, sizeof(head));
 	bpf_seq_write(seq, &record->batch, offsetof(struct batch, cells) + n * sizeof(struct cell));
 	end.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);

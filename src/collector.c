@@ -612,6 +612,7 @@ static int take_dump(struct collector *collector, size_t size)
 		if (size < sizeof(head) + batch_size + sizeof(end))
 			return -EBADMSG;
 		memcpy(&batch, data + sizeof(head), batch_size);
+		memcpy(batch.comm, head.comm, sizeof(batch.comm));
 		memcpy(&end, data + sizeof(head) + batch_size, sizeof(end));
 		r = take_dump_task(collector, &head, &batch, &end);
 		if (r < 0)
