@@ -48,6 +48,18 @@ class Comm(unittest.TestCase):
         self.assertEqual(found[process]['tid'], found[process]['pid'])
         self.assertNotEqual(found[thread]['tid'], found[thread]['pid'])
 
+    def test_by_thread_while_it_lives(self):
+        """A thread has its name from the first record on, and a new one once it is renamed."""
+        process, first, second = (harness.unique_comm() for _ in range(3))
+        with Cgroup() as cgroup, harness.running_load(
+                'name=' + process, 'thread=1', 'name=' + first, *['sleep=50'] * 20, 'name=' + second,
+                'tick=50', 'end', cgroup=cgroup), \
+                Monitor('--cgroup', cgroup.name, '--by', 'thread') as monitor:
+            monitor.wait_record(lambda r: any(row['thread_comm'] == second for row in rows([r])))
+        names = [row['thread_comm'] for row in rows(monitor.records, 'clock_nanosleep')]
+        self.assertEqual(set(names) - {first, second}, set())
+        self.assertEqual(names, sorted(names, key=lambda name: name == second))
+
     def test_long_name(self):
         """The kernel keeps 15 bytes; the option takes them all."""
         name = ('n' + harness.unique_comm()).ljust(20, 'x')

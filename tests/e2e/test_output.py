@@ -14,7 +14,7 @@ from harness import Cgroup, Monitor, rows, total
 HOSTILE_COMMS = [
     b'a"b\\c\'d`$(e)', b'\x1b[31mred\x1b[0m', b'new\nline\r', b'\xff\xfe\xc3(', b'cut\xf0\x9f\x90',
     b' ', b'a b=c', b'\xe2\x80\xaetxt.exe', b'\xc2\x9b31m', b'\x7f\x01\x02', b'PID=1 count=9',
-    b'\xed\xa0\x80lone', b'{"a":1}', b'-', b'\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e',
+    b'\xed\xa0\x80lone', b'{"a":1}', b'-', b'', b'\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e',
 ]
 # A cgroup's name takes any bytes but "/", NUL and newline.
 HOSTILE_CGROUPS = [b'"q\\u', b'\x1b]0;title\x07', b'\xff\xfe', b' x ', b'\xe2\x80\xae', b'{"a":1}',
@@ -62,8 +62,9 @@ class Hostile(unittest.TestCase):
         records = run_hostile('json').records  # each is parsed strictly
         self.assertEqual(total(records, 'getppid'),
                          77 * (len(HOSTILE_COMMS) + len(HOSTILE_CGROUPS)))
-        comms = [row['comm'] for row in rows(records, 'getppid') if row['comm'] != 'inner']
+        comms = [row['comm'] or '' for row in rows(records, 'getppid') if row['comm'] != 'inner']
         self.assertEqual(sorted(comms), sorted(map(decoded, HOSTILE_COMMS)))
+        self.assertNotIn('', [row['comm'] for row in rows(records)], 'an absent name has no key')
         paths = {row['record']['cgroup']['path'] for row in rows(records, 'getppid', 'inner')}
         self.assertEqual(len(paths), len(HOSTILE_CGROUPS))
 
