@@ -318,6 +318,7 @@ static void test_inner_forgery(void **state)
 		assert_string_equal(parse.links[0].id, H);
 		assert_string_equal(parse.links[0].pod_uid, U);
 		assert_int_equal(parse.links[0].qos, QOS_BESTEFFORT);
+		assert_string_not_equal(parse.pod_uid, "");
 		assert_int_equal(parse.unit_end, 0);
 	}
 }

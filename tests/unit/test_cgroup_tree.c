@@ -341,6 +341,19 @@ static void test_refused_later(void **state)
 	drop("/a");
 }
 
+/* What a failed test left behind. */
+static int remove_directory(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	if (type == FTW_DP)
+		(void)rmdir(path);
+	return 0;
+}
+
+static void remove_tree(const char *path)
+{
+	(void)nftw(path, remove_directory, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
 /* A fake host root: directories, files, and cgroups bound from elsewhere. */
 
 static void fake_path(const char *path, char ret[static CGROUP_PATH_MAX])
@@ -433,14 +446,25 @@ static bool is_mounted(const char *point, long magic)
 	return statfs(point, &fs) == 0 && fs.f_type == magic;
 }
 
-/* A cgroup of ours in the hierarchy mounted at @point. */
-static char *own_part(const char *point)
-{
-	char *ret;
+static const char *const part_mounts[] = {
+	"/sys/fs/cgroup/unified",
+	"/sys/fs/cgroup/memory",
+	"/sys/fs/cgroup/pids",
+};
+static char parts[3][64]; /* a cgroup of ours in each */
 
-	assert_true(asprintf(&ret, "%s/cgscope-part-%d", point, (int)getpid()) > 0);
-	assert_int_equal(mkdir(ret, 0755), 0);
-	return ret;
+static void make_part(size_t i)
+{
+	snprintf(parts[i], sizeof(parts[i]), "%s/cgscope-part-%d", part_mounts[i], (int)getpid());
+	assert_int_equal(mkdir(parts[i], 0755), 0);
+}
+
+static int choice_teardown(void **state)
+{
+	for (size_t i = 0; i < 3; i++)
+		if (parts[i][0] != '\0')
+			remove_tree(parts[i]);
+	return fake_teardown(state);
 }
 
 static void mkdir_in(const char *directory, const char *name, bool add)
@@ -453,17 +477,16 @@ static void mkdir_in(const char *directory, const char *name, bool add)
 
 static void test_choice(void **state)
 {
-	_cleanup_(freep) char *v2 = NULL, *memory = NULL, *pids = NULL;
+	const char *v2 = parts[0], *memory = parts[1], *pids = parts[2];
 
-	if (!is_mounted("/sys/fs/cgroup/unified", CGROUP2_SUPER_MAGIC) ||
-	    !is_mounted("/sys/fs/cgroup/memory", CGROUP_SUPER_MAGIC) ||
-	    !is_mounted("/sys/fs/cgroup/pids", CGROUP_SUPER_MAGIC)) {
+	if (!is_mounted(part_mounts[0], CGROUP2_SUPER_MAGIC) ||
+	    !is_mounted(part_mounts[1], CGROUP_SUPER_MAGIC) ||
+	    !is_mounted(part_mounts[2], CGROUP_SUPER_MAGIC)) {
 		print_message("needs a hybrid layout with memory and pids in v1\n");
 		skip();
 	}
-	v2 = own_part("/sys/fs/cgroup/unified");
-	memory = own_part("/sys/fs/cgroup/memory");
-	pids = own_part("/sys/fs/cgroup/pids");
+	for (size_t i = 0; i < 3; i++)
+		make_part(i);
 
 	/* v2 only: nothing else to choose. */
 	fake_mount(v2, "/sys/fs/cgroup");
@@ -505,9 +528,6 @@ static void test_choice(void **state)
 	mkdir_in(v2, "ssh.service", false);
 	fake_umount("/sys/fs/cgroup/unified");
 	fake_umount("/sys/fs/cgroup/memory");
-	rmdir(v2);
-	rmdir(memory);
-	rmdir(pids);
 }
 
 /* The host's own table, with a mount at an unusual place and lines that are none. */
@@ -623,14 +643,6 @@ static void test_view_from_a_namespace(void **state)
 	drop("/node");
 }
 
-/* What a failed test left behind. */
-static int remove_directory(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	if (type == FTW_DP)
-		(void)rmdir(path);
-	return 0;
-}
-
 static int need(const char *what)
 {
 	fprintf(stderr, "skipped: needs %s\n", what);
@@ -650,7 +662,7 @@ int main(void)
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_refused_at_start),
 		cmocka_unit_test(test_refused_later),
-		cmocka_unit_test_setup_teardown(test_choice, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_choice, fake_setup, choice_teardown),
 		cmocka_unit_test_setup_teardown(test_mount_table, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_own_mounts_as_last_resort, fake_setup,
 						fake_teardown),
@@ -679,7 +691,7 @@ int main(void)
 
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 
-	(void)nftw(name, remove_directory, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	remove_tree(name);
 	cgroup_tree_close(tree);
 	host_root_close(host);
 	close(own_cgroup_ns);
