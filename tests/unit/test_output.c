@@ -404,9 +404,9 @@ static void tally_done(struct tally *tally)
 #define MANY 1000 /* rows, ten a task */
 
 static void make_many(struct fixture *fixture, struct snapshot_task tasks[static MANY / 10],
-		      bool by_thread)
+		      int32_t n_tasks, bool by_thread)
 {
-	for (int32_t i = 0; i < MANY / 10; i++) {
+	for (int32_t i = 0; i < n_tasks; i++) {
 		tasks[i] = (struct snapshot_task){
 			.cgroup_id = 4711,
 			.pid = by_thread ? i / 40 : i,
@@ -433,7 +433,7 @@ static void check_many(enum row_unit by)
 	options.by = by;
 	fixture_init(&fixture);
 	add_golden_cgroups(&fixture);
-	make_many(&fixture, tasks, by == ROW_THREAD);
+	make_many(&fixture, tasks, MANY / 10, by == ROW_THREAD);
 	for (int32_t i = 0; i < 500; i++)
 		fixture_in_flight(&fixture, tasks[i % 100], SYS_read, 1000 * MS + (uint64_t)i);
 
@@ -498,10 +498,11 @@ static void test_every_length(void **state)
 			       (struct identity){ .key = (char *)"k",
 						  .container_name = name,
 						  .cgroup_id = 1 });
-		make_many(&fixture, tasks, false);
+		make_many(&fixture, tasks, 20, false);
 		text = written(output_json, &fixture, &usual);
 		each_line(text, tally_line, &tally);
-		assert_int_equal(tally.n_rows, MANY);
+		assert_true(tally.n_lines > 1);
+		assert_int_equal(tally.n_rows, 200);
 		tally_done(&tally);
 		fixture_done(&fixture);
 	}
