@@ -540,6 +540,20 @@ void claims_tick(struct claims *claims, uint64_t now_ns)
 	bury_dead(claims);
 }
 
+uint64_t claims_due_ns(const struct claims *claims)
+{
+	const struct list *item;
+	uint64_t due_ns = UINT64_MAX;
+
+	for (item = claims->work.next; item != &claims->work; item = item->next) {
+		const struct claim *claim = container_of(item, struct claim, work);
+
+		if (claim->due_ns < due_ns)
+			due_ns = claim->due_ns;
+	}
+	return due_ns;
+}
+
 /* --------------------------------------------------------------------- stats */
 
 uint64_t claims_lookups(const struct claims *claims)

@@ -50,6 +50,9 @@ void subject_seen(struct claims *claims, struct subject *subject, const char *pa
  */
 void claims_tick(struct claims *claims, uint64_t now_ns);
 
+/* When claims_tick() has something to ask again, UINT64_MAX if never. */
+uint64_t claims_due_ns(const struct claims *claims);
+
 /* Lets @n lookups through, however long they take: at start there is nobody waiting. */
 void claims_grant(struct claims *claims, uint32_t n);
 

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,8 +37,8 @@
 
 #define NSEC_PER_SEC 1000000000ull
 
-/* How often the resolver looks after what is pending and what may have been renamed. */
-#define RESOLVER_TICK_NS (250 * 1000000ull)
+/* The resolver's retries are at least so far apart: each goes through all that is pending. */
+#define RESOLVER_WORK_NS (250 * 1000000ull)
 
 /* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
 #define SELECTION_CHECK_NS (5 * NSEC_PER_SEC)
@@ -58,7 +60,7 @@ struct monitor {
 	size_t n_excluded;
 	size_t excluded_size;
 	uint64_t selection_checked_ns;
-	uint64_t resolver_ticked_ns;
+	uint64_t resolver_worked_ns;
 	uint64_t intervals;
 	int epoll_fd;
 	int signal_fd;
@@ -181,12 +183,26 @@ static int update_exclusions(struct monitor *monitor, const struct snapshot *sna
 	return 0;
 }
 
-static void tick_resolver(struct monitor *monitor)
+/* How long epoll may wait before the resolver has something to retry. */
+static int resolver_timeout_ms(const struct monitor *monitor)
 {
-	monitor->resolver_ticked_ns = now_ns();
-	resolver_tick(monitor->resolver, monitor->resolver_ticked_ns);
-	if (monitor->listener)
-		listener_set_attached(monitor->listener, collector_is_attached(monitor->collector));
+	uint64_t due_ns = resolver_due_ns(monitor->resolver);
+	uint64_t earliest_ns = monitor->resolver_worked_ns + RESOLVER_WORK_NS;
+	uint64_t now = now_ns();
+
+	if (due_ns == UINT64_MAX)
+		return -1;
+	if (due_ns < earliest_ns)
+		due_ns = earliest_ns;
+	return due_ns <= now ? 0 : (int)((due_ns - now) / 1000000 % INT_MAX) + 1;
+}
+
+static void work_resolver(struct monitor *monitor)
+{
+	if (resolver_timeout_ms(monitor) != 0)
+		return;
+	monitor->resolver_worked_ns = now_ns();
+	resolver_work(monitor->resolver, monitor->resolver_worked_ns);
 }
 
 static void report_freep(struct report **report)
@@ -273,7 +289,7 @@ static int print_interval(struct monitor *monitor)
 	if (r < 0)
 		return fail("cannot read the counters: %s", strerror(-r)), r;
 	read_ns = now_ns();
-	tick_resolver(monitor);
+	resolver_tick(monitor->resolver, now_ns());
 	r = report_build(&snapshot, &source, monitor->options, &report);
 	if (r < 0)
 		return fail("cannot build the report: %s", strerror(-r)), r;
@@ -418,11 +434,10 @@ static int loop(struct monitor *monitor)
 		struct epoll_event event;
 		int n, r;
 
-		n = epoll_wait(monitor->epoll_fd, &event, 1, (int)(RESOLVER_TICK_NS / 1000000));
+		n = epoll_wait(monitor->epoll_fd, &event, 1, resolver_timeout_ms(monitor));
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (now_ns() - monitor->resolver_ticked_ns >= RESOLVER_TICK_NS)
-			tick_resolver(monitor);
+		work_resolver(monitor);
 		if (n <= 0)
 			continue;
 		r = dispatch(monitor, (enum event)event.data.u32);
@@ -600,6 +615,8 @@ static int run_monitor(const struct options *options)
 	r = start_listener(&monitor);
 	if (r)
 		return r;
+	/* Loading parses the types of the whole kernel; give their memory back. */
+	(void)malloc_trim(0);
 	r = open_loop(&monitor);
 	if (r < 0)
 		return fail("cannot set up the event loop: %s", strerror(-r));

@@ -315,6 +315,17 @@ void resolver_tick(struct resolver *resolver, uint64_t now_ns)
 	claims_tick(resolver->claims, now_ns);
 }
 
+void resolver_work(struct resolver *resolver, uint64_t now_ns)
+{
+	resolver->now_ns = now_ns;
+	claims_tick(resolver->claims, now_ns);
+}
+
+uint64_t resolver_due_ns(const struct resolver *resolver)
+{
+	return claims_due_ns(resolver->claims);
+}
+
 static struct entry *use_entry(struct resolver *resolver, uint64_t id)
 {
 	struct entry *entry = find_entry(resolver, id);

@@ -48,7 +48,14 @@ int resolver_prime(struct resolver *resolver, uint64_t now_ns);
 void resolver_tick(struct resolver *resolver, uint64_t now_ns);
 
 /*
- * The identity of @id; never NULL. Valid until the next resolver_tick(). Identities with equal
+ * Between two intervals: the same retries, nothing forgotten. resolver_due_ns() says when there
+ * will be something to do, UINT64_MAX if never.
+ */
+void resolver_work(struct resolver *resolver, uint64_t now_ns);
+uint64_t resolver_due_ns(const struct resolver *resolver);
+
+/*
+ * The identity of @id; never NULL. Valid until the next resolver_tick() or resolver_work(). Identities with equal
  * keys belong together, and the same key gives the same pointer within one tick.
  */
 const struct identity *resolver_identify(struct resolver *resolver, uint64_t id, uint64_t now_ns);
