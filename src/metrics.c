@@ -42,7 +42,7 @@
 
 /* Names of Kubernetes have at most 253 characters; others are cut. */
 #define LABEL_MAX	      255
-#define LABEL_ROOM	      (2 * LABEL_MAX + 32) /* escaped, with its name */
+#define LABEL_ROOM	      (3 * LABEL_MAX + 32) /* escaped, with its name */
 #define CONTAINER_LABELS_SIZE (3 * LABEL_ROOM)
 #define INFO_LABELS_SIZE      (CONTAINER_LABELS_SIZE + 3 * LABEL_ROOM)
 #define SAMPLE_MAX	      (INFO_LABELS_SIZE + 256)
@@ -213,6 +213,8 @@ static void add_label(struct line *line, const char *name, const char *value)
 			line_add(line, "\\n");
 		else if (*c == '"' || *c == '\\')
 			line_add_bytes(line, (char[]){ '\\', *c }, 2);
+		else if ((unsigned char)*c < ' ')
+			line_add(line, "\xef\xbf\xbd"); /* U+FFFD */
 		else
 			line_add_bytes(line, c, 1);
 	}
