@@ -13,6 +13,8 @@
 
 #include "cleanup.h"
 #include "glob.h"
+#include "map.h"
+#include "stats.h"
 #include "syscalls.h"
 
 #define NO_GROUP (UINT32_MAX - 1) /* left out */
@@ -27,30 +29,12 @@ struct item {
 	bool is_wait;
 };
 
-/* Numbers to indices, open addressing; grows. */
-struct map {
-	struct map_slot {
-		uint64_t key;
-		uint32_t value; /* + 1; 0: free */
-	} * slots;
-	size_t n_slots; /* a power of two, or 0 */
-	size_t n_used;
-};
-
 /* A task of the container at hand while its calls are brought together. */
 struct task_slot {
 	const struct snapshot_task *task;
 	uint32_t order;		/* of its best row among the tasks */
 	uint32_t process_order; /* the least order in its process */
 	uint32_t n_calls;
-};
-
-/* Sums need rows and errnos of their own. */
-struct sums {
-	struct snapshot_row *rows;
-	size_t n_rows;
-	struct errno_delta *errnos;
-	size_t n_errnos;
 };
 
 /* The report as others see it, and what it stands on. */
@@ -108,39 +92,6 @@ const char *loss_cause_name(enum loss_cause cause)
 	return (unsigned)cause < LOSS_N_ ? loss_cause_names[cause] : "unknown";
 }
 
-static uint64_t sum_buckets(const uint32_t buckets[static HIST_BUCKETS])
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < HIST_BUCKETS; i++)
-		sum += buckets[i];
-	return sum;
-}
-
-uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
-			    unsigned permille)
-{
-	uint64_t total = sum_buckets(buckets), rank, before = 0, low, high;
-	size_t i = 0;
-
-	if (total == 0)
-		return 0;
-
-	rank = (total * permille + 999) / 1000; /* 1 to total */
-	while (before + buckets[i] < rank)
-		before += buckets[i++];
-
-	low = i == 0 ? 0 : (uint64_t)HIST_FIRST_END_NS << (i - 1);
-	high = i == HIST_BUCKETS - 1 ? max_ns : (uint64_t)HIST_FIRST_END_NS << i;
-	if (high > max_ns)
-		high = max_ns;
-	/* A maximum below the bucket that holds a call of this interval: believe it all the same.
-	 */
-	if (high < low)
-		return high;
-	return low + (uint64_t)((unsigned __int128)(high - low) * (rank - before) / buckets[i]);
-}
-
 static bool matches_any(const struct string_list *globs, const char *name)
 {
 	for (size_t i = 0; name && i < globs->n; i++) {
@@ -178,66 +129,10 @@ bool report_takes_identity(const struct identity *identity, const struct options
 	return true;
 }
 
-static struct map_slot *map_slot(const struct map *map, uint64_t key)
+/* FNV-1a from a start that nobody knows beforehand, so that keys cannot be made to collide. */
+static uint64_t hash_text(const char *text, uint64_t seed)
 {
-	uint64_t i = key * 0x9e3779b97f4a7c15;
-
-	for (i ^= i >> 32;; i++) {
-		struct map_slot *slot = &map->slots[i & (map->n_slots - 1)];
-
-		if (slot->value == 0 || slot->key == key)
-			return slot;
-	}
-}
-
-static bool map_find(const struct map *map, uint64_t key, uint32_t *ret)
-{
-	const struct map_slot *slot;
-
-	if (map->n_used == 0)
-		return false;
-	slot = map_slot(map, key);
-	if (slot->value == 0)
-		return false;
-	*ret = slot->value - 1;
-	return true;
-}
-
-static int map_grow(struct map *map)
-{
-	struct map grown = { .n_slots = map->n_slots ? 4 * map->n_slots : 256 };
-
-	grown.slots = calloc(grown.n_slots, sizeof(*grown.slots));
-	if (!grown.slots)
-		return -ENOMEM;
-
-	for (size_t i = 0; i < map->n_slots; i++) {
-		if (map->slots[i].value)
-			*map_slot(&grown, map->slots[i].key) = map->slots[i];
-	}
-	grown.n_used = map->n_used;
-	free(map->slots);
-	*map = grown;
-	return 0;
-}
-
-/* @key must not be there yet. */
-static int map_add(struct map *map, uint64_t key, uint32_t value)
-{
-	if (2 * map->n_used >= map->n_slots) {
-		int r = map_grow(map);
-
-		if (r < 0)
-			return r;
-	}
-	*map_slot(map, key) = (struct map_slot){ .key = key, .value = value + 1 };
-	map->n_used++;
-	return 0;
-}
-
-static uint64_t hash_text(const char *text)
-{
-	uint64_t hash = 0xcbf29ce484222325;
+	uint64_t hash = 0xcbf29ce484222325 ^ seed;
 
 	for (; *text; text++)
 		hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
@@ -269,10 +164,10 @@ static int add_container(struct build *build, const struct identity *identity, u
 static int group_by_key(struct build *build, const struct identity *identity, uint32_t *ret_group)
 {
 	const char *key = identity->key ? identity->key : "";
-	uint64_t hash = hash_text(key);
+	uint64_t hash = hash_text(key, build->snapshot->timestamp_ns);
 	int r;
 
-	/* Equal hashes are no proof: a container may have made its key to hit another's. */
+	/* Equal hashes are no proof. */
 	for (; map_find(&build->keys, hash, ret_group); hash++) {
 		const struct identity *other = build->full->report.containers[*ret_group].identity;
 
@@ -411,71 +306,21 @@ static int collect_in_flight(struct build *build)
 	return 0;
 }
 
-static void stats_add(struct call_stats *sum, const struct call_stats *stats)
-{
-	sum->count += stats->count;
-	sum->errors += stats->errors;
-	sum->interrupted += stats->interrupted;
-	sum->denied += stats->denied;
-	sum->time_ns += stats->time_ns;
-	sum->bytes += stats->bytes;
-	if (stats->max_ns > sum->max_ns)
-		sum->max_ns = stats->max_ns;
-	for (size_t i = 0; i < HIST_BUCKETS; i++) {
-		if (__builtin_add_overflow(sum->buckets[i], stats->buckets[i], &sum->buckets[i]))
-			sum->buckets[i] = UINT32_MAX;
-	}
-}
-
-/* Room for the sums of @n_items items in @n_rows rows. */
-static int sums_init(struct sums *sums, const struct item *items, size_t n_items, size_t n_rows)
+static size_t count_errnos(const struct item *items, size_t n)
 {
 	size_t n_errnos = 0;
 
-	for (size_t i = 0; i < n_items; i++)
+	for (size_t i = 0; i < n; i++)
 		n_errnos += items[i].row->n_errnos;
-
-	sums->rows = calloc(n_rows + 1, sizeof(*sums->rows));
-	sums->errnos = calloc(n_errnos + 1, sizeof(*sums->errnos));
-	return sums->rows && sums->errnos ? 0 : -ENOMEM;
+	return n_errnos;
 }
 
-static void sums_done(struct sums *sums)
+static const struct snapshot_row *sum_of(struct sums *sums, const struct item *items, size_t n)
 {
-	free(sums->rows);
-	free(sums->errnos);
-}
+	const struct snapshot_row *sum = sums_next(sums, items[0].row);
 
-static void sums_add_errnos(struct sums *sums, struct errno_delta *errnos, uint32_t *n_errnos,
-			    const struct snapshot_row *row)
-{
-	for (uint32_t i = 0; i < row->n_errnos; i++) {
-		uint32_t j = 0;
-
-		while (j < *n_errnos && errnos[j].number != row->errnos[i].number)
-			j++;
-		if (j == *n_errnos) {
-			errnos[(*n_errnos)++] = row->errnos[i];
-			sums->n_errnos++;
-		} else {
-			errnos[j].count += row->errnos[i].count;
-		}
-	}
-}
-
-/* The sum of @n items as one row without a task. */
-static const struct snapshot_row *sums_add(struct sums *sums, const struct item *items, size_t n)
-{
-	struct snapshot_row *sum = &sums->rows[sums->n_rows++];
-	struct errno_delta *errnos = &sums->errnos[sums->n_errnos];
-
-	sum->nr = items[0].row->nr;
-	sum->abi = items[0].row->abi;
-	for (size_t i = 0; i < n; i++) {
-		stats_add(&sum->stats, &items[i].row->stats);
-		sums_add_errnos(sums, errnos, &sum->n_errnos, items[i].row);
-	}
-	sum->errnos = errnos;
+	for (size_t i = 0; i < n; i++)
+		sums_add(sums, items[i].row);
 	return sum;
 }
 
@@ -507,7 +352,7 @@ static int merge_calls(struct build *build)
 	for (size_t i = 0; i < build->n_items; i++)
 		n_rows += i == 0 || compare_by_call(&items[i - 1], &items[i]) != 0;
 
-	r = sums_init(sums, items, build->n_items, n_rows);
+	r = sums_init(sums, n_rows, count_errnos(items, build->n_items));
 	if (r < 0)
 		return r;
 
@@ -517,7 +362,7 @@ static int merge_calls(struct build *build)
 				break;
 		}
 		items[n_merged] = items[i];
-		items[n_merged].row = sums_add(sums, &items[i], n);
+		items[n_merged].row = sum_of(sums, &items[i], n);
 		items[n_merged].time_ns = items[n_merged].row->stats.time_ns;
 		n_merged++;
 	}
@@ -617,7 +462,7 @@ static int find_tasks(struct item *items, size_t n, struct task_slot *slots, siz
 			slots[slot].n_calls++;
 		items[i].group = slot;
 	}
-	free(map.slots);
+	map_done(&map);
 	return r;
 }
 
@@ -625,7 +470,7 @@ static void set_latencies(struct report_call *call)
 {
 	const struct call_stats *stats = call->stats;
 
-	call->timed = sum_buckets(stats->buckets);
+	call->timed = hist_total(stats->buckets);
 	if (call->timed == 0)
 		return;
 	call->avg_ns = stats->time_ns / call->timed;
@@ -700,7 +545,7 @@ static int add_rows(struct build *build, struct report_container *container, str
 static void add_other(struct build *build, struct report_container *container,
 		      const struct item *items, size_t n)
 {
-	struct item other = { .row = sums_add(&build->full->others, items, n) };
+	struct item other = { .row = sum_of(&build->full->others, items, n) };
 
 	add_row(build, container, add_task(build, container, NULL, 1), &other, true);
 }
@@ -751,8 +596,8 @@ static int allocate_rows(struct build *build)
 	if (!full->calls || !full->tasks || !full->rows || !build->slots || !build->by_order)
 		return -ENOMEM;
 	if (build->options->top)
-		return sums_init(&full->others, build->items, build->n_items,
-				 full->report.n_containers);
+		return sums_init(&full->others, full->report.n_containers,
+				 count_errnos(build->items, build->n_items));
 	return 0;
 }
 
@@ -872,8 +717,8 @@ static void build_free(struct build *build)
 {
 	if (!build)
 		return;
-	free(build->cgroups.slots);
-	free(build->keys.slots);
+	map_done(&build->cgroups);
+	map_done(&build->keys);
 	free(build->items);
 	free(build->in_flight);
 	free(build->slots);

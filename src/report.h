@@ -95,10 +95,3 @@ bool report_takes_identity(const struct identity *identity, const struct options
 
 /* "no_memory", "ring_full", … */
 const char *loss_cause_name(enum loss_cause cause);
-
-/*
- * The estimate of a percentile (0 < @permille < 1000): within the bucket that holds it, and never
- * above @max_ns. 0 if nothing was counted.
- */
-uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
-			    unsigned permille);

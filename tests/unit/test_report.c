@@ -10,6 +10,7 @@
 
 #include "report_fixture.h"
 #include "src/report.h"
+#include "src/stats.h"
 
 #define MS 1000000ULL
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void stats_add(struct call_stats *sum, const struct call_stats *stats)
+{
+	sum->count += stats->count;
+	sum->errors += stats->errors;
+	sum->interrupted += stats->interrupted;
+	sum->denied += stats->denied;
+	sum->time_ns += stats->time_ns;
+	sum->bytes += stats->bytes;
+	if (stats->max_ns > sum->max_ns)
+		sum->max_ns = stats->max_ns;
+	for (size_t i = 0; i < HIST_BUCKETS; i++) {
+		if (__builtin_add_overflow(sum->buckets[i], stats->buckets[i], &sum->buckets[i]))
+			sum->buckets[i] = UINT32_MAX;
+	}
+}
+
+uint64_t hist_total(const uint32_t buckets[static HIST_BUCKETS])
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < HIST_BUCKETS; i++)
+		sum += buckets[i];
+	return sum;
+}
+
+uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
+			    unsigned permille)
+{
+	uint64_t total = hist_total(buckets), rank, before = 0, low, high;
+	size_t i = 0;
+
+	if (total == 0)
+		return 0;
+
+	rank = (total * permille + 999) / 1000; /* 1 to total */
+	while (before + buckets[i] < rank)
+		before += buckets[i++];
+
+	low = i == 0 ? 0 : (uint64_t)HIST_FIRST_END_NS << (i - 1);
+	high = i == HIST_BUCKETS - 1 ? max_ns : (uint64_t)HIST_FIRST_END_NS << i;
+	if (high > max_ns)
+		high = max_ns;
+	/* A maximum below its own bucket is believed all the same. */
+	if (high < low)
+		return high;
+	return low + (uint64_t)((unsigned __int128)(high - low) * (rank - before) / buckets[i]);
+}
+
+int sums_init(struct sums *sums, size_t n_rows, size_t n_errnos)
+{
+	sums->rows = calloc(n_rows + 1, sizeof(*sums->rows));
+	sums->errnos = calloc(n_errnos + 1, sizeof(*sums->errnos));
+	return sums->rows && sums->errnos ? 0 : -ENOMEM;
+}
+
+void sums_done(struct sums *sums)
+{
+	free(sums->rows);
+	free(sums->errnos);
+	*sums = (struct sums){ 0 };
+}
+
+struct snapshot_row *sums_next(struct sums *sums, const struct snapshot_row *row)
+{
+	struct snapshot_row *sum = &sums->rows[sums->n_rows++];
+
+	*sum = (struct snapshot_row){
+		.nr = row->nr,
+		.abi = row->abi,
+		.errnos = &sums->errnos[sums->n_errnos],
+	};
+	return sum;
+}
+
+static void add_errno(struct sums *sums, struct snapshot_row *sum, struct errno_delta delta)
+{
+	struct errno_delta *errnos = &sums->errnos[sums->n_errnos - sum->n_errnos];
+
+	for (uint32_t i = 0; i < sum->n_errnos; i++) {
+		if (errnos[i].number == delta.number) {
+			errnos[i].count += delta.count;
+			return;
+		}
+	}
+	errnos[sum->n_errnos++] = delta;
+	sums->n_errnos++;
+}
+
+void sums_add(struct sums *sums, const struct snapshot_row *row)
+{
+	struct snapshot_row *sum = &sums->rows[sums->n_rows - 1];
+
+	stats_add(&sum->stats, &row->stats);
+	for (uint32_t i = 0; i < row->n_errnos; i++)
+		add_errno(sums, sum, row->errnos[i]);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What statistics of calls come to: sums of rows, and the percentiles that a histogram tells. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot.h"
+
+void stats_add(struct call_stats *sum, const struct call_stats *stats);
+
+/* How many calls the buckets hold, which are those that were timed. */
+uint64_t hist_total(const uint32_t buckets[static HIST_BUCKETS]);
+
+/*
+ * The estimate of a percentile (0 < @permille < 1000): within the bucket that holds it, and never
+ * above @max_ns. 0 if nothing was counted.
+ */
+uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
+			    unsigned permille);
+
+/* Rows that are sums of others, with errnos of their own, in memory taken once. */
+struct sums {
+	struct snapshot_row *rows;
+	size_t n_rows;
+	struct errno_delta *errnos;
+	size_t n_errnos;
+};
+
+/* Room for @n_rows sums of rows that have @n_errnos errnos all together. Returns 0 or -ENOMEM. */
+int sums_init(struct sums *sums, size_t n_rows, size_t n_errnos);
+void sums_done(struct sums *sums);
+
+/* The next sum, of nothing yet: without a task, named as @row is. */
+struct snapshot_row *sums_next(struct sums *sums, const struct snapshot_row *row);
+
+/* Adds @row to the latest sum. */
+void sums_add(struct sums *sums, const struct snapshot_row *row);
