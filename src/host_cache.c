@@ -73,7 +73,7 @@ void host_cache_trim(struct host_cache *cache)
 	for (size_t i = 0; i < cache->n_items;) {
 		struct item *item = &cache->items[i];
 
-		if (item->kind != ITEM_LIST && item->kind != ITEM_JSON) {
+		if (item->kind != ITEM_JSON) {
 			i++;
 			continue;
 		}

@@ -19,7 +19,7 @@ void host_cache_free(struct host_cache *cache);
 /* Forgets everything: what was missing may have come, what is held may have been replaced. */
 void host_cache_forget(struct host_cache *cache);
 
-/* Forgets the documents, which are large, and the listings, which change; keeps the directories. */
+/* Forgets the documents: they are large, and asked for again only when they have changed. */
 void host_cache_trim(struct host_cache *cache);
 
 /*

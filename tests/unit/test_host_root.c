@@ -322,10 +322,17 @@ static void test_cache(void **state)
 			 0);
 	assert_ptr_equal(json, again);
 
-	/* Listings and documents go, directories stay. */
+	/* Documents go; the rest stays until it is forgotten. */
+	fake_write(fake, "var/lib/docker/a.json", "[1]");
 	fake_write(fake, "var/lib/docker/b.json", "[]");
 	host_cache_trim(cache);
 	assert_int_equal(host_cache_dir(fake->root, "/var/lib/docker"), fd);
+	assert_string_equal(host_cache_list(fake->root, "/var/lib/docker"), "/a.json/");
+	assert_int_equal(host_cache_json(fake->root, "/var/lib/docker", "a.json", 10,
+					 UID_NOBODY_ELSE, &json, NULL),
+			 0);
+	assert_int_equal(json_array_size(json), 1);
+	host_cache_forget(cache);
 	assert_non_null(strstr(host_cache_list(fake->root, "/var/lib/docker"), "/b.json/"));
 
 	/* More than it holds: the oldest make room, nothing leaks. */
