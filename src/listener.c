@@ -29,11 +29,13 @@
 #define NS_PER_S 1000000000ull
 
 /*
- * Two Prometheus servers, the kubelet and a person with curl need a handful at a time. Whoever has
- * one address cannot take all places; without that, all are free again after CONNECTION_S.
+ * Two Prometheus servers, the kubelet and a person with curl need a handful at a time. Beyond these
+ * the oldest has to go, of the same address first: whoever is slow makes room for whoever comes, so
+ * that probes get through.
  */
 #define CONNECTIONS_MAX	       64
 #define CONNECTIONS_PER_IP_MAX 16
+#define ACCEPTED_MAX	       512	  /* together with those that are being closed */
 #define CONNECTION_MEMORY      (16 << 10) /* headers that do not fit are refused */
 #define SILENCE_S	       5
 #define CONNECTION_S	       15
@@ -60,6 +62,7 @@ struct page {
 struct client {
 	struct list all;
 	int fd;
+	struct in6_addr address; /* zero for a Unix socket */
 	uint64_t opened_ns;
 };
 
@@ -71,7 +74,8 @@ struct listener {
 	struct MHD_Daemon *daemon;
 	pthread_t thread;
 	bool is_running;
-	struct list clients; /* the oldest first */
+	struct list clients; /* the oldest first, without those that were shut down */
+	unsigned n_clients;
 
 	pthread_mutex_t lock; /* all below */
 	struct page *page;
@@ -428,6 +432,59 @@ static void on_completed(void *data, struct MHD_Connection *connection, void **r
 
 /* --- connections --- */
 
+static void forget_client(struct listener *listener, struct client *client)
+{
+	if (list_is_empty(&client->all))
+		return;
+	list_remove(&client->all);
+	listener->n_clients--;
+}
+
+/* The daemon notices, and closes what was shut down. */
+static void shut_down(struct listener *listener, struct client *client)
+{
+	(void)shutdown(client->fd, SHUT_RDWR);
+	forget_client(listener, client);
+}
+
+static struct in6_addr address_of(int fd)
+{
+	union address peer = { 0 };
+	struct in6_addr ret = { 0 };
+	socklen_t n = sizeof(peer);
+
+	if (getpeername(fd, &peer.any, &n) < 0)
+		return ret;
+	if (peer.any.sa_family == AF_INET6)
+		return peer.v6.sin6_addr;
+	if (peer.any.sa_family == AF_INET)
+		ret.s6_addr32[3] = peer.v4.sin_addr.s_addr;
+	return ret;
+}
+
+/* Who has to go for the newest: the oldest of its address, or of all, if they are too many. */
+static void make_room(struct listener *listener, const struct client *newest)
+{
+	struct client *victim = NULL;
+	unsigned n = 0;
+
+	for (struct list *item = listener->clients.next; item != &listener->clients;
+	     item = item->next) {
+		struct client *client = container_of(item, struct client, all);
+
+		if (memcmp(&client->address, &newest->address, sizeof(client->address)) != 0)
+			continue;
+		if (n++ == 0)
+			victim = client;
+	}
+	if (n <= CONNECTIONS_PER_IP_MAX) {
+		if (listener->n_clients <= CONNECTIONS_MAX)
+			return;
+		victim = container_of(listener->clients.next, struct client, all);
+	}
+	shut_down(listener, victim);
+}
+
 static void on_connection(void *data, struct MHD_Connection *connection, void **socket_data,
 			  enum MHD_ConnectionNotificationCode what)
 {
@@ -437,22 +494,24 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 
 	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if (client)
-			list_remove(&client->all);
+			forget_client(listener, client);
 		free(client);
 		*socket_data = NULL;
 		return;
 	}
 	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	client = calloc(1, sizeof(*client));
+	client = info ? calloc(1, sizeof(*client)) : NULL;
 	*socket_data = client;
-	if (!client || !info) /* then only silence ends it */
+	if (!client) /* then only silence ends it */
 		return;
 	client->fd = info->connect_fd;
+	client->address = address_of(client->fd);
 	client->opened_ns = now_ns();
 	list_insert_after(listener->clients.prev, &client->all);
+	listener->n_clients++;
+	make_room(listener, client);
 }
 
-/* The daemon notices, and closes what was shut down. */
 static void shut_down_old(struct listener *listener)
 {
 	uint64_t now = now_ns();
@@ -462,8 +521,7 @@ static void shut_down_old(struct listener *listener)
 
 		if (now - client->opened_ns < CONNECTION_S * NS_PER_S)
 			return;
-		(void)shutdown(client->fd, SHUT_RDWR);
-		list_remove(&client->all);
+		shut_down(listener, client);
 	}
 }
 
@@ -528,8 +586,7 @@ int listener_start(struct listener *listener, uint64_t interval_ns)
 {
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_LISTEN_SOCKET, listener->fd, NULL },
-		{ MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL },
-		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_IP_MAX, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, ACCEPTED_MAX, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
 		{ MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_S, NULL },
 		{ MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
