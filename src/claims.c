@@ -121,8 +121,6 @@ int claims_new(const struct host_root *root, struct cgroup_tree *tree, struct cl
 	return 0;
 }
 
-/* ------------------------------------------------------------------ subjects */
-
 const struct identity *subject_identity(const struct subject *subject)
 {
 	return &subject->identity;
@@ -247,8 +245,6 @@ void subject_seen(struct claims *claims, struct subject *subject, const char *pa
 	else
 		identity->cgroup_id = id;
 }
-
-/* -------------------------------------------------------------------- claims */
 
 static void drop_watches(struct claim *claim)
 {
@@ -481,8 +477,6 @@ struct subject *claim_subject(struct claims *claims, struct claim *claim)
 	return chain[chosen]->subject;
 }
 
-/* ---------------------------------------------------------------------- tick */
-
 /* Whether a watched file is another one than was read. One that has gone names nobody anew. */
 static bool has_changed(const struct claims *claims, const struct claim *claim)
 {
@@ -553,8 +547,6 @@ uint64_t claims_due_ns(const struct claims *claims)
 	}
 	return due_ns;
 }
-
-/* --------------------------------------------------------------------- stats */
 
 uint64_t claims_lookups(const struct claims *claims)
 {

@@ -51,7 +51,7 @@ size_t identify_candidates(const char *path, const struct cgroup_parse *parse,
 void identify_ask(const struct host_root *root, const char *path, const struct candidate *candidate,
 		  bool is_outermost, struct resolve_trace *trace, struct link_answer *ret);
 
-/* Which of the answers counts, by the rule above; NULL: none, it is the host's own. */
+/* Which of the answers counts, by the rule above; CHOSEN_NONE: the path is in no container. */
 size_t identify_choose(const enum link_verdict *verdicts, const struct candidate *candidates,
 		       size_t n);
 #define CHOSEN_NONE ((size_t)-1)

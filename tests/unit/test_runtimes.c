@@ -610,6 +610,16 @@ static void test_damaged(void **state)
 	assert_resolves(fake, "/docker/" A "/docker/" B,
 			"container id=" A " runtime=docker unresolved");
 
+	/* Not root's: anybody could have put it there. */
+	fake_unlink(fake, DOCKER A);
+	write_docker(fake, DOCKER A "/config.v2.json", A, "/a");
+	if (geteuid() == 0) {
+		assert_int_equal(
+			chown(fake_path(fake, DOCKER A "/config.v2.json", full), 12345, 12345), 0);
+		assert_resolves(fake, "/docker/" A "/docker/" B,
+				"container id=" A " runtime=docker unresolved");
+	}
+
 	/* A NUL in a name would make another name of it; an unlimited number is no damage. */
 	fake_unlink(fake, DOCKER A);
 	fake_write(fake, DOCKER A "/config.v2.json",
