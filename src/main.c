@@ -650,12 +650,16 @@ static int run(const struct options *options)
 	return EXIT_FAILURE;
 }
 
+/* Larger than any line, so that each leaves in one write. Given, since glibc ignores a mere size. */
+static char stdout_buffer[4 * JSON_LINE_MAX];
+
 int main(int argc, char **argv)
 {
 	_cleanup_(options_done) struct options options = { 0 };
 	char host_name[256] = "localhost";
 	char error[512];
 
+	(void)setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
 	(void)gethostname(host_name, sizeof(host_name) - 1);
 	switch (options_parse(argc, argv, host_name, &options, error, sizeof(error))) {
 	case OPTIONS_RUN:

@@ -5,7 +5,7 @@
  *
  * Everything is flushed on return. A line reaches the FILE in one piece; JSON lines are flushed one
  * by one, so that each is one write(2) if the FILE is fully buffered with at least JSON_LINE_MAX
- * bytes (setvbuf() is the caller's).
+ * bytes (setvbuf() with a buffer, which is the caller's).
  */
 #pragma once
 
