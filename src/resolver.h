@@ -55,8 +55,9 @@ void resolver_work(struct resolver *resolver, uint64_t now_ns);
 uint64_t resolver_due_ns(const struct resolver *resolver);
 
 /*
- * The identity of @id; never NULL. Valid until the next resolver_tick() or resolver_work(). Identities with equal
- * keys belong together, and the same key gives the same pointer within one tick.
+ * The identity of @id; never NULL. Valid until the next resolver_tick() or resolver_work().
+ * Identities with equal keys belong together, and the same key gives the same pointer within one
+ * tick.
  */
 const struct identity *resolver_identify(struct resolver *resolver, uint64_t id, uint64_t now_ns);
 
