@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -359,7 +360,31 @@ void victim_sleep_ms(unsigned ms)
 	victim_check(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL) == 0);
 }
 
-/* What the child does up to the end of its read() belongs to the group that it was born in. */
+void victim_handle(int number, void (*handler)(int), int flags)
+{
+	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
+
+	victim_check(sigaction(number, &action, NULL) == 0);
+}
+
+void victim_exec(void *path)
+{
+	char *const argv[] = { path, NULL };
+
+	(void)syscall(SYS_execve, path, argv, argv + 1);
+	victim_fail(__FILE__, __LINE__, "execve");
+}
+
+void victim_reap(pid_t pid)
+{
+	int status;
+
+	victim_check(pid > 0);
+	victim_check(waitpid(pid, &status, 0) == pid);
+	victim_check(status == 0);
+}
+
+/* The read() is entered, and so counted, in the group that the child was born in. */
 _Noreturn static void victim_main(int gate, lab_victim victim, void *data)
 {
 	char byte;
@@ -389,6 +414,7 @@ pid_t lab_start_in(const struct lab_group *group, lab_victim victim, void *data)
 	}
 	if (pid < 0)
 		fail_msg("cannot fork: %s", strerror(errno));
+	lab_wait_blocked(pid, pid, SYS_read);
 	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", group->path);
 	r = write_number(path, pid);
 	if (r < 0)
@@ -429,6 +455,24 @@ pid_t lab_run(struct lab *lab, lab_victim victim, void *data)
 	lab_reap(lab, pid, 0);
 	lab_settle(lab);
 	return pid;
+}
+
+void *lab_shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	return memory;
+}
+
+void lab_wait_for(struct lab *lab, const unsigned *value, unsigned at_least)
+{
+	uint64_t end_ns = lab_now_ns() + PATIENCE_NS;
+
+	while (__atomic_load_n(value, __ATOMIC_ACQUIRE) < at_least) {
+		assert_true(lab_now_ns() < end_ns);
+		lab_sleep_ms(lab, 1);
+	}
 }
 
 void lab_wait_blocked(pid_t pid, pid_t tid, long nr)
@@ -642,7 +686,7 @@ void lab_sleep_ms(struct lab *lab, unsigned ms)
 
 	do {
 		lab_read(lab, NULL);
-		usleep(READ_MS * 1000);
+		usleep((ms < READ_MS ? ms : READ_MS) * 1000);
 	} while (lab_now_ns() < end_ns);
 }
 

@@ -31,8 +31,10 @@
 /* The generic table of system calls, which arm64 has, leaves out what newer calls can do. */
 #ifdef SYS_pause
 #define CALL_PAUSE "pause"
+#define NR_PAUSE   SYS_pause
 #else
 #define CALL_PAUSE "ppoll"
+#define NR_PAUSE   SYS_ppoll
 #endif
 #ifdef SYS_vfork
 #define CALL_VFORK "vfork"
@@ -105,6 +107,10 @@ void lab_reap(struct lab *lab, pid_t pid, int status);
 /* Starts, reaps with status 0, and settles. Returns the PID that it had. */
 pid_t lab_run(struct lab *lab, lab_victim victim, void *data);
 
+/* Zeroed memory that victims and the test share, until the test's process ends. */
+void *lab_shared(size_t size);
+/* Waits until a victim has raised the shared @value to @at_least. */
+void lab_wait_for(struct lab *lab, const unsigned *value, unsigned at_least);
 /* Waits until the thread is blocked in call @nr. */
 void lab_wait_blocked(pid_t pid, pid_t tid, long nr);
 /* The only thread of @pid but the main one. */
@@ -116,6 +122,12 @@ pid_t lab_other_thread(pid_t pid);
 _Noreturn void victim_fail(const char *file, int line, const char *condition);
 /* Sleeps; a clock_nanosleep. */
 void victim_sleep_ms(unsigned ms);
+/* One rt_sigaction. */
+void victim_handle(int signal, void (*handler)(int), int flags);
+/* Never returns: one execve of @path, a string. */
+void victim_exec(void *path);
+/* One wait4; @pid must end with status 0. */
+void victim_reap(pid_t pid);
 
 /* Ends an interval: adds its rows to the sums, and hands it out where @ret is not NULL. */
 void lab_read(struct lab *lab, struct snapshot *ret);

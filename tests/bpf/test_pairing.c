@@ -17,31 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A page that a victim and the test both see. */
-static void *shared_page(void)
-{
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	assert_ptr_not_equal(page, MAP_FAILED);
-	return page;
-}
-
-static void wait_until_at_least(const unsigned *value, unsigned expected)
-{
-	uint64_t end_ns = lab_now_ns() + 60000 * MS;
-
-	while (__atomic_load_n(value, __ATOMIC_ACQUIRE) < expected) {
-		assert_true(lab_now_ns() < end_ns);
-		usleep(200);
-	}
-}
-
 /* ---- F1: a record dies with its task ---- */
 
 static void vfork_and_reap(const char *program)
 {
 	char *const argv[] = { NULL };
-	int status;
 	pid_t pid = vfork();
 
 	if (pid == 0) {
@@ -49,9 +29,7 @@ static void vfork_and_reap(const char *program)
 			(void)syscall(SYS_execve, program, argv, argv);
 		_exit(0);
 	}
-	victim_check(pid > 0);
-	victim_check(waitpid(pid, &status, 0) == pid);
-	victim_check(status == 0);
+	victim_reap(pid);
 }
 
 #define F1_VFORKS 12000
@@ -59,8 +37,6 @@ static void vfork_and_reap(const char *program)
 
 static void f1_victim(void *data)
 {
-	int status;
-
 	for (int i = 0; i < F1_VFORKS; i++)
 		vfork_and_reap(NULL);
 	/* From here on under another name, for the filter. */
@@ -73,9 +49,7 @@ static void f1_victim(void *data)
 			(void)syscall(SYS_getppid);
 			_exit(0);
 		}
-		victim_check(pid > 0);
-		victim_check(waitpid(pid, &status, 0) == pid);
-		victim_check(status == 0);
+		victim_reap(pid);
 	}
 }
 
@@ -155,16 +129,9 @@ static void on_signal(int signal)
 	(void)signal;
 }
 
-static void handle(int number, void (*handler)(int), int flags)
-{
-	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-	victim_check(sigaction(number, &action, NULL) == 0);
-}
-
 static void f2_trap_victim(void *data)
 {
-	handle(SIGSYS, on_signal, 0);
+	victim_handle(SIGSYS, on_signal, 0);
 	seccomp_answer(SYS_write, SECCOMP_RET_TRAP, 0);
 	(void)syscall(SYS_write, 1, "", 1);
 }
@@ -289,15 +256,6 @@ static void *nothing(void *data)
 	return data;
 }
 
-static void reap(pid_t pid)
-{
-	int status;
-
-	victim_check(pid > 0);
-	victim_check(waitpid(pid, &status, 0) == pid);
-	victim_check(status == 0);
-}
-
 static pid_t raw_clone3(uint64_t flags)
 {
 	struct clone_args args;
@@ -321,12 +279,12 @@ static void f3_victim(void *data)
 #endif
 		if (pid == 0)
 			_exit(0);
-		reap(pid);
+		victim_reap(pid);
 		vfork_and_reap(NULL);
 		pid = raw_clone3(0);
 		if (pid == 0)
 			_exit(0);
-		reap(pid);
+		victim_reap(pid);
 		victim_check(pthread_create(&thread, NULL, nothing, NULL) == 0);
 		victim_check(pthread_join(thread, NULL) == 0);
 	}
@@ -365,7 +323,7 @@ static void f3_denied_first_call_victim(void *data)
 			(void)syscall(SYS_getppid);
 			_exit(0);
 		}
-		reap(pid);
+		victim_reap(pid);
 	}
 }
 
@@ -424,7 +382,7 @@ static void f4_in_progress_at_attach(void **state)
 
 static void f5_raise_victim(void *data)
 {
-	handle(SIGUSR1, on_signal, 0);
+	victim_handle(SIGUSR1, on_signal, 0);
 	for (int i = 0; i < 1000; i++)
 		victim_check(syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1) == 0);
 }
@@ -449,45 +407,30 @@ static void f5_on_signal(int signal)
 static void f5_pause_victim(void *data)
 {
 	f5_handled = data;
-	handle(SIGUSR1, f5_on_signal, 0);
+	victim_handle(SIGUSR1, f5_on_signal, 0);
 	for (int i = 0; i < 10; i++)
 		victim_check(pause() == -1 && errno == EINTR);
 }
 
-#ifdef SYS_pause
-#define NR_PAUSE SYS_pause
-#else
-#define NR_PAUSE SYS_ppoll
-#endif
-
 static void f5_interrupted_pause(void **state)
 {
 	struct lab *lab = *state;
-	unsigned *handled = shared_page();
+	unsigned *handled = lab_shared(sizeof(*handled));
 	pid_t pid = lab_start(lab, f5_pause_victim, handled);
 
 	for (unsigned i = 0; i < 10; i++) {
-		wait_until_at_least(handled, i);
+		lab_wait_for(lab, handled, i);
 		lab_wait_blocked(pid, pid, NR_PAUSE);
 		assert_int_equal(kill(pid, SIGUSR1), 0);
-		wait_until_at_least(handled, i + 1);
+		lab_wait_for(lab, handled, i + 1);
 	}
 	lab_reap(lab, pid, 0);
 	lab_settle(lab);
 	lab_expect(lab, .call = CALL_PAUSE, .count = 10, .interrupted = 10);
 	lab_expect(lab, .call = "rt_sigreturn", .count = 10);
-	munmap(handled, 4096);
 }
 
 /* ---- F6: calls that never return, and those that a kill ends ---- */
-
-static void exec_victim(void *path)
-{
-	char *const argv[] = { path, NULL };
-
-	(void)syscall(SYS_execve, path, argv, argv + 1);
-	victim_fail(__FILE__, __LINE__, "execve");
-}
 
 static void f6_exit_group_only(void **state)
 {
@@ -497,7 +440,7 @@ static void f6_exit_group_only(void **state)
 	pid_t pid;
 
 	lab_helper("trivial", path);
-	pid = lab_run(lab, exec_victim, path);
+	pid = lab_run(lab, victim_exec, path);
 	lab_expect(lab, .call = "exit_group", .comm = "trivial", .count = 1);
 	lab_expect(lab, .call = "getppid", .comm = "trivial", .count = 3);
 	lab_expect(lab, .comm = "trivial", .call = "execve");
@@ -562,7 +505,7 @@ static void f6_killed_in_a_call(void **state)
 static void *f7_exec(void *path)
 {
 	victim_sleep_ms(400);
-	exec_victim(path);
+	victim_exec(path);
 	return NULL;
 }
 
@@ -646,7 +589,7 @@ static void f11_victim(void *path)
 		(void)syscall(SYS_execve, path, argv, argv + 1);
 		_exit(1);
 	}
-	reap(pid);
+	victim_reap(pid);
 }
 
 static void f11_vfork_waits_for_exec(void **state)
