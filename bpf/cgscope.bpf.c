@@ -566,10 +566,13 @@ __noinline u32 socketcall_class(struct task_record *record, u32 call, u64 args_a
 static __always_inline void latch_args(struct task_record *record, struct task_struct *task, u32 abi)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	u64 length;
 
 	switch (record->call_traits & TRAIT_BYTES_MASK) {
 	case BYTES_RECVFROM:
-		record->arg_length = call_arg(regs, abi, 2);
+		length = call_arg(regs, abi, 2);
+		/* A size_t, and the kernel takes more than it can fill. */
+		record->arg_length = length > ~0u ? ~0u : length;
 		record->arg_flags = call_arg(regs, abi, 3);
 		break;
 	case BYTES_RECVMSG:
