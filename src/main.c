@@ -46,6 +46,9 @@
 /* The page of metrics may take a twentieth of the time: then short intervals go without one. */
 #define RENDER_SHARE 20
 
+/* How often a hybrid without containers is asked whether the first one is where we look for it. */
+#define HIERARCHY_CHECK_NS (10 * NSEC_PER_SEC)
+
 struct monitor {
 	const struct options *options;
 	struct host_root *root;
@@ -61,6 +64,8 @@ struct monitor {
 	size_t excluded_size;
 	uint64_t selection_checked_ns;
 	uint64_t resolver_worked_ns;
+	uint64_t hierarchy_checked_ns;
+	bool hierarchy_settled;
 	uint64_t intervals;
 	int epoll_fd;
 	int signal_fd;
@@ -271,6 +276,31 @@ static int add_metrics(struct monitor *monitor, const struct snapshot *snapshot,
 	return r;
 }
 
+/*
+ * On a hybrid without containers the hierarchy is a guess, and the programs are loaded for it for
+ * good: the privileges to load others are gone. Should the guess prove wrong, say so.
+ */
+static void check_hierarchy(struct monitor *monitor)
+{
+	const struct cgroup_hierarchy *own = cgroup_tree_hierarchy(monitor->tree), *found;
+	struct cgroup_tree *tree;
+
+	if (!own->is_hybrid || own->by_evidence || monitor->hierarchy_settled ||
+	    now_ns() - monitor->hierarchy_checked_ns < HIERARCHY_CHECK_NS)
+		return;
+	monitor->hierarchy_checked_ns = now_ns();
+	if (cgroup_tree_open(monitor->root, &tree) < 0)
+		return;
+	found = cgroup_tree_hierarchy(tree);
+	monitor->hierarchy_settled = found->by_evidence;
+	if (found->by_evidence && strcmp(found->mount, own->mount) != 0)
+		fprintf(stderr,
+			"cgscope: containers have appeared in the cgroups at %s, but those at %s are "
+			"measured: start cgscope again to see them apart\n",
+			found->mount, own->mount);
+	cgroup_tree_close(tree);
+}
+
 /* Ends the interval and prints it. 0, -EPIPE when nobody reads any more, or another -errno. */
 static int print_interval(struct monitor *monitor)
 {
@@ -313,6 +343,7 @@ static int print_interval(struct monitor *monitor)
 			return fail("cannot sum up the metrics: %s", strerror(-r)), r;
 		listener_interval_out(monitor->listener);
 	}
+	check_hierarchy(monitor);
 	r = update_exclusions(monitor, &snapshot);
 	return r < 0 ? fail("%s", strerror(-r)), r : 0;
 }
