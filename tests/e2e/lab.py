@@ -453,9 +453,16 @@ state = "{state}"
         if not host or not answers(host[len('unix://'):]):
             return
         chosen = [] if self.info['docker_own'] else ['--filter', 'label=' + LABEL]
-        ids = docker(self.info, 'ps', '-aq', *chosen).split()
-        if ids:
-            docker(self.info, 'rm', '-f', *ids)
+
+        def removed():
+            # One that a dying test is removing as well may be refused at first.
+            ids = docker(self.info, 'ps', '-aq', *chosen).split()
+            if ids:
+                docker(self.info, 'rm', '-f', *ids, check=False)
+            return not ids
+
+        if not wait_until(removed, 30):
+            raise LabError('containers that cannot be removed')
         if not self.info['docker_own']:
             docker(self.info, 'rmi', '-f', IMAGE, PAUSE_IMAGE, check=False)
 
