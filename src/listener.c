@@ -83,8 +83,9 @@ struct listener {
 	uint64_t served_before;
 	uint64_t interval_ns;
 	uint64_t n_intervals;
-	uint64_t last_interval_ns; /* or the start, as long as there was none */
-	bool attached;
+	uint64_t last_interval_ns;	  /* or the start, as long as there was none */
+	listener_attached_fn is_attached; /* NULL: no */
+	void *is_attached_data;
 	atomic_uint n_pages; /* that are in memory */
 };
 
@@ -311,9 +312,14 @@ static void answer_metrics(struct listener *listener, struct answer *ret)
 				.page = page };
 }
 
+static bool is_attached(const struct listener *listener)
+{
+	return listener->is_attached && listener->is_attached(listener->is_attached_data);
+}
+
 static void answer_ready(struct listener *listener, struct answer *ret)
 {
-	if (!listener->attached)
+	if (!is_attached(listener))
 		*ret = (struct answer){ .status = 503, .text = "the programs are not attached\n" };
 	else if (listener->n_intervals == 0)
 		*ret = (struct answer){ .status = 503,
@@ -326,7 +332,7 @@ static void answer_health(struct listener *listener, struct answer *ret)
 {
 	uint64_t late_ns = LATE_INTERVALS * listener->interval_ns + LATE_EXTRA_NS;
 
-	if (!listener->attached)
+	if (!is_attached(listener))
 		*ret = (struct answer){ .status = 503,
 					.text = "the programs are not attached any more\n" };
 	else if (now_ns() - listener->last_interval_ns > late_ns)
@@ -582,7 +588,8 @@ const char *listener_address(const struct listener *listener)
 	return listener->address;
 }
 
-int listener_start(struct listener *listener, uint64_t interval_ns)
+int listener_start(struct listener *listener, uint64_t interval_ns,
+		   listener_attached_fn is_attached_fn, void *data)
 {
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_LISTEN_SOCKET, listener->fd, NULL },
@@ -595,6 +602,8 @@ int listener_start(struct listener *listener, uint64_t interval_ns)
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
+	listener->is_attached = is_attached_fn;
+	listener->is_attached_data = data;
 	listener->interval_ns = interval_ns;
 	listener->last_interval_ns = now_ns();
 	listener->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -667,10 +676,10 @@ void listener_served(struct listener *listener, uint64_t *ret_last, uint64_t *re
 	pthread_mutex_unlock(&listener->lock);
 }
 
-void listener_set_attached(struct listener *listener, bool attached)
+void listener_stop_asking(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);
-	listener->attached = attached;
+	listener->is_attached = NULL;
 	pthread_mutex_unlock(&listener->lock);
 }
 

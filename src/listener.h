@@ -24,11 +24,18 @@ void listener_close(struct listener *listener);
 /* The address with the port that was chosen if none (0) was given. */
 const char *listener_address(const struct listener *listener);
 
+/* Asked, by the thread, for every /readyz and /healthz. */
+typedef bool (*listener_attached_fn)(void *data);
+
 /*
  * Answers from now on. Capabilities are a thread's own: drop them before. Intervals are expected
  * every @interval_ns. Returns 0 or -errno.
  */
-int listener_start(struct listener *listener, uint64_t interval_ns);
+int listener_start(struct listener *listener, uint64_t interval_ns,
+		   listener_attached_fn is_attached, void *data);
+
+/* Not attached any more, on purpose: on return nobody asks, nor will. */
+void listener_stop_asking(struct listener *listener);
 
 /*
  * Whether another page may be published: a few clients that read slowly can hold on to old ones,
@@ -45,6 +52,5 @@ int listener_publish(struct listener *listener, char *text, size_t n, uint64_t n
 /* The numbers of the pages of the last two scrapes that were answered in full; 0: none. */
 void listener_served(struct listener *listener, uint64_t *ret_last, uint64_t *ret_last_but_one);
 
-/* For /readyz and /healthz: the programs are attached, or not any more; an interval is out. */
-void listener_set_attached(struct listener *listener, bool attached);
+/* For /readyz and /healthz: an interval is out. */
 void listener_interval_out(struct listener *listener);

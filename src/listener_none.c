@@ -21,7 +21,8 @@ const char *listener_address(const struct listener *listener)
 	return "";
 }
 
-int listener_start(struct listener *listener, uint64_t interval_ns)
+int listener_start(struct listener *listener, uint64_t interval_ns,
+		   listener_attached_fn is_attached, void *data)
 {
 	return -ENOSYS;
 }
@@ -42,7 +43,7 @@ void listener_served(struct listener *listener, uint64_t *ret_last, uint64_t *re
 	*ret_last = *ret_last_but_one = 0;
 }
 
-void listener_set_attached(struct listener *listener, bool attached)
+void listener_stop_asking(struct listener *listener)
 {
 }
 

@@ -351,6 +351,8 @@ static int print_interval(struct monitor *monitor)
 static int print_last_interval(struct monitor *monitor)
 {
 	monitor->stop = true;
+	if (monitor->listener)
+		listener_stop_asking(monitor->listener);
 	collector_detach(monitor->collector);
 	return print_interval(monitor);
 }
@@ -583,6 +585,11 @@ static int open_listener(struct monitor *monitor)
 	return r < 0 ? fail("%s", strerror(-r)) : 0;
 }
 
+static bool is_attached(void *data)
+{
+	return collector_is_attached(data);
+}
+
 /* After privileges are dropped: its thread has those that there are when it starts. */
 static int start_listener(struct monitor *monitor)
 {
@@ -590,10 +597,10 @@ static int start_listener(struct monitor *monitor)
 
 	if (!monitor->listener)
 		return 0;
-	listener_set_attached(monitor->listener, collector_is_attached(monitor->collector));
 	r = publish_metrics(monitor);
 	if (r == 0)
-		r = listener_start(monitor->listener, monitor->options->interval_ns);
+		r = listener_start(monitor->listener, monitor->options->interval_ns, is_attached,
+				   monitor->collector);
 	return r < 0 ? fail("cannot start the listener: %s", strerror(-r)) : 0;
 }
 
@@ -681,7 +688,8 @@ static int run(const struct options *options)
 	return EXIT_FAILURE;
 }
 
-/* Larger than any line, so that each leaves in one write. Given, since glibc ignores a mere size. */
+/* Larger than any line, so that each leaves in one write. Given, since glibc ignores a mere size.
+ */
 static char stdout_buffer[4 * JSON_LINE_MAX];
 
 int main(int argc, char **argv)

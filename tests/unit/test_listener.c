@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,6 +69,13 @@ static void ask(const struct listener *listener, const char *request, char *ret,
 	ask_fd(connect_inet(listener_address(listener)), request, ret, size);
 }
 
+static bool is_attached(void *data)
+{
+	return atomic_load((atomic_bool *)data);
+}
+
+static atomic_bool attached;
+
 static struct listener *start(const char *address)
 {
 	struct listener *listener;
@@ -75,7 +83,7 @@ static struct listener *start(const char *address)
 
 	assert_int_equal(listener_open(address, &listener, error, sizeof(error)), 0);
 	assert_string_equal(error, "");
-	assert_int_equal(listener_start(listener, INTERVAL_NS), 0);
+	assert_int_equal(listener_start(listener, INTERVAL_NS, is_attached, &attached), 0);
 	return listener;
 }
 
@@ -167,7 +175,7 @@ static void test_health(void **state)
 	ask(listener, GET("/readyz"), answer, sizeof(answer));
 	assert_non_null(strstr(answer, "HTTP/1.1 503"));
 	assert_non_null(strstr(answer, "not attached"));
-	listener_set_attached(listener, true);
+	atomic_store(&attached, true);
 	ask(listener, GET("/readyz"), answer, sizeof(answer));
 	assert_non_null(strstr(answer, "HTTP/1.1 503"));
 	assert_non_null(strstr(answer, "first interval"));
@@ -177,12 +185,17 @@ static void test_health(void **state)
 	ask(listener, GET("/readyz"), answer, sizeof(answer));
 	assert_non_null(strstr(answer, "HTTP/1.1 200"));
 
-	listener_set_attached(listener, false);
+	atomic_store(&attached, false);
 	ask(listener, GET("/readyz"), answer, sizeof(answer));
 	assert_non_null(strstr(answer, "HTTP/1.1 503"));
 	ask(listener, GET("/healthz"), answer, sizeof(answer));
 	assert_non_null(strstr(answer, "HTTP/1.1 503"));
 	assert_non_null(strstr(answer, "not attached any more"));
+	atomic_store(&attached, true);
+	listener_stop_asking(listener);
+	ask(listener, GET("/healthz"), answer, sizeof(answer));
+	assert_non_null(strstr(answer, "HTTP/1.1 503"));
+	atomic_store(&attached, false);
 	listener_close(listener);
 }
 
@@ -193,8 +206,8 @@ static void test_stuck(void **state)
 	char answer[4096], error[64];
 
 	assert_int_equal(listener_open("127.0.0.1:0", &listener, error, sizeof(error)), 0);
-	assert_int_equal(listener_start(listener, 10000000), 0);
-	listener_set_attached(listener, true);
+	assert_int_equal(listener_start(listener, 10000000, is_attached, &attached), 0);
+	atomic_store(&attached, true);
 	listener_interval_out(listener);
 	usleep(5200000);
 	ask(listener, GET("/healthz"), answer, sizeof(answer));
