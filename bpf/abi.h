@@ -18,11 +18,11 @@
  * The kernel keeps a task storage element in one slab object with 72 bytes of its own before
  * the value; before 6.1 that object is a power of two. 15 cells end just below 2048.
  */
-#define CELLS_MAX 15
+#define CELLS_MAX   15
 #define CELL_ERRNOS 4
 
 /* Bucket i holds 256 << i ns to 512 << i ns; the first starts at 0, the last has no end. */
-#define HIST_BUCKETS 24
+#define HIST_BUCKETS	  24
 #define HIST_FIRST_END_NS 512
 
 /* A cell is folded before a 16-bit counter of it can wrap. */
@@ -105,12 +105,12 @@ struct batch {
 	__u32 sequence;
 	__s32 tgid; /* initial PID namespace */
 	__s32 tid;
-	__s32 vpid;			/* of the process, in its innermost PID namespace */
-	__u64 process_start_ns;		/* start_boottime of the main thread */
-	__u64 task_start_ns;		/* start_boottime of the thread */
-	__u64 cgroup_id;		/* of all calls in the cells, as latched at entry */
-	char process_comm[COMM_LEN];	/* the main thread's, as latched at entry */
-	char comm[COMM_LEN];		/* the thread's own, at the time of sending */
+	__s32 vpid;		     /* of the process, in its innermost PID namespace */
+	__u64 process_start_ns;	     /* start_boottime of the main thread */
+	__u64 task_start_ns;	     /* start_boottime of the thread */
+	__u64 cgroup_id;	     /* of all calls in the cells, as latched at entry */
+	char process_comm[COMM_LEN]; /* the main thread's, as latched at entry */
+	char comm[COMM_LEN];	     /* the thread's own, at the time of sending */
 	struct cell cells[CELLS_MAX];
 };
 
@@ -160,9 +160,9 @@ enum loss_cause {
 
 /* Read-only in the kernel: written between open and load. */
 struct settings {
-	__u64 in_flight_ns; /* dump calls that are at least this old; ~0: none */
-	__u64 seed;	    /* random */
-	__u32 cgroup_subsys; /* index in task->cgroups->subsys, if cgroup_v1 */
+	__u64 in_flight_ns;	/* dump calls that are at least this old; ~0: none */
+	__u64 seed;		/* random */
+	__u32 cgroup_subsys;	/* index in task->cgroups->subsys, if cgroup_v1 */
 	__u32 cgroup_hierarchy; /* the id that cgroup events must have; 0 is cgroup v2 */
 	bool cgroup_v1;
 	bool filters; /* any of the three below */
@@ -175,10 +175,10 @@ struct settings {
 
 /* Written by user space, read on every call: a cache line of its own. */
 struct control {
-	__u32 enabled;	  /* both ends are attached */
-	__u32 epoch;	  /* the interval's number, from 1 */
-	__u32 generation; /* of the filters */
-	__s32 own_tgid;	  /* left out */
+	__u32 enabled;		   /* both ends are attached */
+	__u32 epoch;		   /* the interval's number, from 1 */
+	__u32 generation;	   /* of the filters */
+	__s32 own_tgid;		   /* left out */
 	__u32 pid_namespace_level; /* the reader's; 0 is the initial one */
 	__u32 pid_namespace_inode;
 	__u8 pad[40];

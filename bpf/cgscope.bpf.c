@@ -498,10 +498,7 @@ static __always_inline u32 call_nr_at_exit(struct pt_regs *regs)
 static __always_inline u64 call_arg(struct pt_regs *regs, u32 abi, int i)
 {
 	if (abi == CALL_ABI_COMPAT)
-		return (u32)(i == 0   ? regs->bx
-			     : i == 1 ? regs->cx
-			     : i == 2 ? regs->dx
-				      : regs->si);
+		return (u32)(i == 0 ? regs->bx : i == 1 ? regs->cx : i == 2 ? regs->dx : regs->si);
 	return i == 0 ? regs->di : i == 1 ? regs->si : i == 2 ? regs->dx : regs->r10;
 }
 #elif defined(__TARGET_ARCH_arm64)
@@ -563,7 +560,8 @@ __noinline u32 socketcall_class(struct task_record *record, u32 call, u64 args_a
 }
 
 /* What the byte count at exit will need and the registers will not hold any more. */
-static __always_inline void latch_args(struct task_record *record, struct task_struct *task, u32 abi)
+static __always_inline void latch_args(struct task_record *record, struct task_struct *task,
+				       u32 abi)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	u64 length;
@@ -586,8 +584,8 @@ static __always_inline void latch_args(struct task_record *record, struct task_s
 		record->arg_vector = call_arg(regs, abi, 1);
 		break;
 	case BYTES_SOCKETCALL:
-		record->call_traits = socketcall_class(record, call_arg(regs, abi, 0),
-						       call_arg(regs, abi, 1));
+		record->call_traits =
+			socketcall_class(record, call_arg(regs, abi, 0), call_arg(regs, abi, 1));
 		break;
 	default:
 		break;
@@ -776,7 +774,7 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 	return 0;
 }
 
-/* An exit without an entry: of a call that was refused before it began, or that we came late for. */
+/* An exit without an entry: of a call refused before it began, or that we came late for. */
 static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record)
 {
 	u32 nr, abi;
@@ -853,7 +851,8 @@ int BPF_PROG(on_sys_exit, u64 regs, long ret)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 {
-	struct task_record *record = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
+	struct task_record *record =
+		bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
 
 	if (!record)
 		return 0;

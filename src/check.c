@@ -32,8 +32,8 @@ enum verdict {
 	VERDICT_FAILED,
 };
 
-__attribute__((format(printf, 4, 5))) static void
-say(struct check *check, enum verdict verdict, const char *what, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void say(struct check *check, enum verdict verdict,
+						      const char *what, const char *format, ...)
 {
 	static const char *const words[] = { "ok", "note", "FAILED" };
 	va_list args;
@@ -53,8 +53,8 @@ static void check_kernel(struct check *check, const struct options *options)
 	struct utsname name;
 
 	if (uname(&name) == 0)
-		say(check, VERDICT_OK, "kernel", "Linux %s, %s (needed: %d.%d or newer)", name.release,
-		    name.machine, KERNEL_MIN_MAJOR, KERNEL_MIN_MINOR);
+		say(check, VERDICT_OK, "kernel", "Linux %s, %s (needed: %d.%d or newer)",
+		    name.release, name.machine, KERNEL_MIN_MAJOR, KERNEL_MIN_MINOR);
 	if (access(btf, R_OK) == 0)
 		say(check, VERDICT_OK, "kernel types", "%s", btf);
 	else
@@ -106,7 +106,8 @@ static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
 	    hierarchy->by_evidence ? "where containers were found" : "the default of this layout");
 	if (problem)
 		say(check, VERDICT_NOTE, "cgroup ids",
-		    "%s: cgroups are found by walking the tree, which misses short-lived ones", problem);
+		    "%s: cgroups are found by walking the tree, which misses short-lived ones",
+		    problem);
 	else
 		say(check, VERDICT_OK, "cgroup ids", "turned into paths by handle");
 }

@@ -41,7 +41,7 @@ struct collector {
 	bool by_thread;
 	bool attached;
 	bool cgroup_paths;
-	bool marking; /* folds read now came after the dump */
+	bool marking;	/* folds read now came after the dump */
 	int ring_error; /* of the callback, which cannot say it otherwise */
 	struct fold_mark *marks;
 	size_t n_marks;
@@ -59,8 +59,8 @@ struct collector {
 static bool print_verbose;
 static char last_warning[256];
 
-__attribute__((format(printf, 2, 0))) static int
-print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_level level,
+							      const char *format, va_list args)
 {
 	va_list copy;
 
@@ -98,7 +98,7 @@ static int check_kernel(char *ret_error, size_t error_size)
 	return -ENOTSUP;
 }
 
-/* The index of a controller in task->cgroups->subsys, which depends on the kernel's configuration. */
+/* The index of a controller in task->cgroups->subsys: it depends on the kernel's configuration. */
 static int find_cgroup_subsys(const char *controller, const char *btf_path, uint32_t *ret)
 {
 	char name[64];
@@ -163,7 +163,8 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 	settings->filter_comms = n_comms > 0;
 	settings->filter_pids = options->n_pids > 0;
 	settings->filter_cgroups = options->filter_cgroups;
-	settings->filters = settings->filter_comms || settings->filter_pids || settings->filter_cgroups;
+	settings->filters =
+		settings->filter_comms || settings->filter_pids || settings->filter_cgroups;
 	/* Without entropy a process could at worst hide from a filter that it chose to match. */
 	if (getrandom(&settings->seed, sizeof(settings->seed), GRND_NONBLOCK) < 0)
 		settings->seed = clock_ns(CLOCK_REALTIME);
@@ -210,7 +211,8 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 
 	if (!skel) {
 		r = -errno;
-		(void)snprintf(ret_error, error_size, "cannot open the BPF object: %s", strerror(-r));
+		(void)snprintf(ret_error, error_size, "cannot open the BPF object: %s",
+			       strerror(-r));
 		return r;
 	}
 	bpf_program__set_autoload(skel->progs.on_cgroup_mkdir, announce == ANNOUNCE_WITH_PATH);
@@ -268,8 +270,8 @@ static int fill_filters(struct collector *collector, const struct collector_opti
 
 		memcpy(key, options->comms->items[i],
 		       strnlen(options->comms->items[i], COMM_LEN - 1));
-		if (bpf_map__update_elem(collector->skel->maps.selected_comms, key, sizeof(key), &one,
-					 sizeof(one), BPF_ANY) < 0)
+		if (bpf_map__update_elem(collector->skel->maps.selected_comms, key, sizeof(key),
+					 &one, sizeof(one), BPF_ANY) < 0)
 			return -errno;
 	}
 	for (size_t i = 0; i < options->n_pids; i++) {
@@ -410,7 +412,8 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 			continue;
 		r = attach_one(order[i].program, order[i].link);
 		if (r < 0) {
-			(void)snprintf(ret_error, error_size, "cannot attach the BPF program %s: %s",
+			(void)snprintf(ret_error, error_size,
+				       "cannot attach the BPF program %s: %s",
 				       bpf_program__name(order[i].program), strerror(-r));
 			return r;
 		}
@@ -467,7 +470,8 @@ int collector_open(const struct collector_options *options, const struct collect
 					   on_ring_message, collector, NULL);
 	if (!collector->ring) {
 		r = -errno;
-		(void)snprintf(ret_error, error_size, "cannot map the ring buffer: %s", strerror(-r));
+		(void)snprintf(ret_error, error_size, "cannot map the ring buffer: %s",
+			       strerror(-r));
 		return r;
 	}
 	r = attach(collector, ret_error, error_size);
@@ -508,7 +512,8 @@ static int read_dump(struct collector *collector, size_t *ret_size)
 		ssize_t n;
 
 		if (collector->dump_size - size < DUMP_BYTES_MIN / 2) {
-			size_t new_size = collector->dump_size ? collector->dump_size * 2 : DUMP_BYTES_MIN;
+			size_t new_size =
+				collector->dump_size ? collector->dump_size * 2 : DUMP_BYTES_MIN;
 			char *dump = realloc(collector->dump, new_size);
 
 			if (!dump)
@@ -549,8 +554,8 @@ static bool was_folded(const struct collector *collector, uint64_t record_id, ui
 {
 	struct fold_mark key = { .record_id = record_id, .sequence = sequence };
 
-	return collector->n_marks && bsearch(&key, collector->marks, collector->n_marks, sizeof(key),
-					     compare_marks);
+	return collector->n_marks &&
+	       bsearch(&key, collector->marks, collector->n_marks, sizeof(key), compare_marks);
 }
 
 static int add_in_flight(struct collector *collector, const struct dump_task *head,

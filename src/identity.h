@@ -33,7 +33,7 @@ struct identity {
 	enum identity_kind kind;
 	enum qos_class qos;
 	bool resolved;		 /* false: known by id or path only */
-	const char *name_source; /* static: "docker-config", "containerd-bundle", …; NULL if unresolved */
+	const char *name_source; /* static: "docker-config", "containerd-bundle", …; or NULL */
 	char *key;		 /* rows of identities with the same key are one container's */
 	char *container_id;	 /* full */
 	char *container_name;
@@ -43,8 +43,8 @@ struct identity {
 	char *pod_uid;
 	char *namespace_name;
 	char *k8s_container_name;
-	char *unit; /* systemd unit, with "user@N.service/" before a user's */
-	char *cgroup_path; /* of the container, unit or pod itself, from the hierarchy's root */
+	char *unit;	    /* systemd unit, with "user@N.service/" before a user's */
+	char *cgroup_path;  /* of the container, unit or pod itself, from the hierarchy's root */
 	uint64_t cgroup_id; /* of that cgroup where known, else the first one seen below it */
 };
 

@@ -70,7 +70,7 @@ struct ledger {
 	size_t n_slots_used;
 	struct errno_delta *errnos;
 	size_t errnos_size;
-	uint64_t settled;     /* calls reported, then lost with a fold: deficits of forgotten rows */
+	uint64_t settled; /* calls reported, then lost with a fold: deficits of forgotten rows */
 	uint64_t lost_reported;
 };
 
@@ -276,7 +276,7 @@ static int find_row(struct ledger *ledger, struct entry *entry, const struct cel
 	return 0;
 }
 
-/* Most cells of a short interval hold a few calls in one or two buckets: empty ones are passed over. */
+/* Most cells of a short interval hold a few calls in one or two buckets: skip the empty ones. */
 #define ADD_BUCKETS(ret, cell)                                                                     \
 	do {                                                                                       \
 		for (int word_ = 0; word_ < HIST_BUCKETS; word_ += 4) {                            \
@@ -377,7 +377,8 @@ static void row_add_max(struct row *row, const struct cell *cell)
 		if (epoch > row->max_epoch[i]) {
 			row->max_epoch[i] = epoch;
 			row->max_ns[i] = cell->max_ns[i];
-		} else if (epoch && epoch == row->max_epoch[i] && cell->max_ns[i] > row->max_ns[i]) {
+		} else if (epoch && epoch == row->max_epoch[i] &&
+			   cell->max_ns[i] > row->max_ns[i]) {
 			row->max_ns[i] = cell->max_ns[i];
 		}
 	}

@@ -49,7 +49,8 @@ int privileges_check(bool foreign_root, FILE *err)
 			continue;
 		if (has(caps, need->capability) || has(caps, need->or_capability))
 			continue;
-		fprintf(err, "cgscope: missing capability %s, needed %s; run as root, or grant it\n",
+		fprintf(err,
+			"cgscope: missing capability %s, needed %s; run as root, or grant it\n",
 			need->name, need->purpose);
 		n_missing++;
 	}

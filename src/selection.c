@@ -142,8 +142,8 @@ int selection_new(const struct options *options, struct cgroup_tree *tree, struc
 	if (!selection->patterns)
 		return -ENOMEM;
 	for (size_t i = 0; i < options->cgroups.n; i++) {
-		r = pattern_init(&selection->patterns[i], options->cgroups.items[i], tree, ret_error,
-				 error_size);
+		r = pattern_init(&selection->patterns[i], options->cgroups.items[i], tree,
+				 ret_error, error_size);
 		if (r < 0)
 			return r;
 		selection->n_patterns++;

@@ -31,9 +31,9 @@ struct call_stats {
 struct snapshot_task {
 	uint64_t cgroup_id;
 	uint64_t process_start_ns;
-	int32_t pid; /* initial PID namespace */
-	int32_t vpid; /* innermost PID namespace */
-	int32_t tid; /* 0 if rows are processes */
+	int32_t pid;		     /* initial PID namespace */
+	int32_t vpid;		     /* innermost PID namespace */
+	int32_t tid;		     /* 0 if rows are processes */
 	char process_comm[COMM_LEN]; /* any bytes, NUL-terminated */
 	char comm[COMM_LEN];	     /* the thread's; empty if rows are processes */
 };
