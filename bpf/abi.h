@@ -30,6 +30,10 @@
 
 #define HINTS 32
 
+/* As far as TIDs go: PID_MAX_LIMIT. */
+#define TIDS_MAX      (4 << 20)
+#define TIDS_PER_SLOT 8
+
 /* Numbers from here on have no traits and no kernel-side selection. */
 #define CALLS_MAX 1024
 

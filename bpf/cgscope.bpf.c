@@ -47,8 +47,8 @@ enum verdict {
 
 enum phase {
 	PHASE_IDLE,
-	PHASE_MEASURED,	  /* in a call that its exit will count */
-	PHASE_UNSELECTED, /* in a call that --syscall leaves out */
+	PHASE_MEASURED, /* in a call that its exit will count */
+	PHASE_LEFT_OUT, /* in a call that a filter leaves out */
 };
 
 struct task_record {
@@ -92,13 +92,18 @@ struct {
 
 /*
  * What makes a call cheap that a filter leaves out: neither end looks for the record. The first
- * table holds fingerprints of all that a verdict is made from, for those that were to skip;
- * the second, by the address of its registers, the tasks whose latest call was skipped. An
- * address is written and cleared by its own task alone, so that a hit is always right; a slot
- * that another took costs the look-up.
+ * table holds fingerprints of all that a verdict is made from, for those that were to skip. The
+ * second says of each TID whether it is in a call that was skipped so: a byte each, which the
+ * task alone writes. A TID that is beyond it takes the long way.
  */
 __u64 skip_fingerprints[SKIP_SLOTS];
-__u64 skipped_calls[SKIP_SLOTS];
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64); /* of TIDS_PER_SLOT TIDs */
+} skipped_calls SEC(".maps");
 
 struct comm_key {
 	char comm[COMM_LEN];
@@ -173,26 +178,13 @@ static __always_inline u64 verdict_fingerprint(struct task_struct *task)
 	return hash;
 }
 
-/* A kernel stack is at least 8 KiB long, and its registers are at its end. */
-static __always_inline u64 *skipped_call_slot(u64 regs)
+static __always_inline u8 *skipped_call(struct task_struct *task)
 {
-	return &skipped_calls[(regs >> 13) % SKIP_SLOTS];
-}
+	u32 tid = task->pid;
+	u32 slot = tid / TIDS_PER_SLOT;
+	u64 *tids = bpf_map_lookup_elem(&skipped_calls, &slot);
 
-static __always_inline void skipped_call_set(u64 regs)
-{
-	u64 *slot = skipped_call_slot(regs);
-
-	if (*slot != regs)
-		*slot = regs;
-}
-
-static __always_inline void skipped_call_clear(u64 regs)
-{
-	u64 *slot = skipped_call_slot(regs);
-
-	if (*slot == regs)
-		*slot = 0;
+	return tids ? (u8 *)tids + tid % TIDS_PER_SLOT : NULL;
 }
 
 /*
@@ -705,6 +697,15 @@ __noinline int on_denied(struct task_record *record, u32 nr, u32 abi)
 	return 0;
 }
 
+static __always_inline void on_no_record(struct task_struct *task, u32 nr)
+{
+	u32 abi = call_abi(task, &nr);
+
+	if (!(call_traits(nr, abi) & TRAIT_EXCLUDED) &&
+	    decide(task, task->group_leader, cgroup_id_of(task)) == VERDICT_MEASURE)
+		count_lost(LOSS_NO_MEMORY, 1);
+}
+
 SEC("raw_tp/sys_enter")
 int BPF_PROG(on_sys_enter, u64 regs, long id)
 {
@@ -712,39 +713,37 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 	struct task_record *record;
 	u64 fingerprint = 0;
 	u32 nr = id, abi;
-	u8 traits;
+	u8 traits, *skipped;
 
 	if (!control.enabled)
 		return 0;
 	if (settings.filters) {
 		fingerprint = verdict_fingerprint(task);
 		if (skip_fingerprints[fingerprint % SKIP_SLOTS] == fingerprint) {
-			skipped_call_set(regs);
-			return 0;
+			skipped = skipped_call(task);
+			if (skipped) {
+				*skipped = 1;
+				return 0;
+			}
 		}
 	}
 	record = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (!record) {
 		record = record_new(task);
 		if (!record) {
-			if (decide(task, task->group_leader, cgroup_id_of(task)) == VERDICT_MEASURE)
-				count_lost(LOSS_NO_MEMORY, 1);
+			on_no_record(task, nr);
 			return 0;
 		}
 	}
 	if (!record_is_current(record, task))
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE) {
-		if (settings.filters) {
-			/* Who is out of view by PID says nothing of others like it. */
-			if (is_in_view(task))
-				skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
-			skipped_call_set(regs);
-		}
+		/* Who is out of view by PID says nothing of others like it. */
+		if (settings.filters && is_in_view(task))
+			skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
+		record->phase = PHASE_LEFT_OUT;
 		return 0;
 	}
-	if (settings.filters)
-		skipped_call_clear(regs);
 	/* Every call that goes on has an exit: one was not shown to us. */
 	if (record->phase == PHASE_MEASURED)
 		count_lost(LOSS_RECURSION, 1);
@@ -752,7 +751,7 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 	abi = call_abi(task, &nr);
 	traits = call_traits(nr, abi);
 	if (traits & TRAIT_EXCLUDED) {
-		record->phase = PHASE_UNSELECTED;
+		record->phase = PHASE_LEFT_OUT;
 		return 0;
 	}
 	if (traits & TRAIT_NO_RETURN) {
@@ -779,12 +778,10 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 {
 	u32 nr, abi;
 
-	if (record->phase == PHASE_UNSELECTED) {
+	if (record->phase == PHASE_LEFT_OUT) {
 		record->phase = PHASE_IDLE;
 		return;
 	}
-	if (record->verdict == VERDICT_SKIP)
-		return;
 	if (!record_is_current(record, task))
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE)
@@ -798,14 +795,19 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 SEC("raw_tp/sys_exit")
 int BPF_PROG(on_sys_exit, u64 regs, long ret)
 {
-	struct task_struct *task;
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_record *record;
 	struct cell *cell;
+	u8 *skipped;
 	u64 ns;
 
-	if (settings.filters && *skipped_call_slot(regs) == regs)
-		return 0;
-	task = bpf_get_current_task_btf();
+	if (settings.filters) {
+		skipped = skipped_call(task);
+		if (skipped && *skipped) {
+			*skipped = 0;
+			return 0;
+		}
+	}
 	record = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (!record) {
 		/*
@@ -851,9 +853,17 @@ int BPF_PROG(on_sys_exit, u64 regs, long ret)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_sched_process_exit, struct task_struct *task)
 {
-	struct task_record *record =
-		bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), NULL, 0);
+	struct task_struct *current = bpf_get_current_task_btf();
+	struct task_record *record;
+	u8 *skipped;
 
+	/* exit and exit_group do not return, and the TID will be another task's. */
+	if (settings.filters) {
+		skipped = skipped_call(current);
+		if (skipped)
+			*skipped = 0;
+	}
+	record = bpf_task_storage_get(&tasks, current, NULL, 0);
 	if (!record)
 		return 0;
 	record->phase = PHASE_IDLE;

@@ -2,6 +2,7 @@
 #include "collector.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -151,6 +152,15 @@ static void fill_traits(struct settings *settings, const struct string_list *nam
 	}
 }
 
+/* TIDs beyond it, should it be raised, are measured as well, only less cheaply left out. */
+static uint32_t pid_max(void)
+{
+	_cleanup_(fclosep) FILE *file = fopen("/proc/sys/kernel/pid_max", "re");
+	uint32_t n;
+
+	return file && fscanf(file, "%" SCNu32, &n) == 1 && n < TIDS_MAX ? n : TIDS_MAX;
+}
+
 static int configure(struct cgscope_bpf *skel, const struct collector_options *options,
 		     char *ret_error, size_t error_size)
 {
@@ -185,6 +195,9 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 		r = bpf_map__set_max_entries(skel->maps.selected_comms, (uint32_t)n_comms);
 	if (r == 0 && options->n_pids)
 		r = bpf_map__set_max_entries(skel->maps.selected_pids, (uint32_t)options->n_pids);
+	if (r == 0 && settings->filters)
+		r = bpf_map__set_max_entries(skel->maps.skipped_calls,
+					     pid_max() / TIDS_PER_SLOT + 1);
 	if (r == 0 && options->filter_cgroups)
 		r = bpf_map__set_max_entries(skel->maps.excluded_cgroups, EXCLUDED_CGROUPS_MAX);
 	if (r == 0 && options->ring_bytes)
