@@ -84,6 +84,24 @@ static int read_list(const struct host_root *root, const struct store *store, co
 	return state_watch(container, store->base, path, &stamp);
 }
 
+/*
+ * A pod is held together by a container that does nothing: "<12 digits of the pod's id>-infra". The
+ * pod's id ends the name of the cgroup around it.
+ */
+static bool is_infra(const struct runtime_query *query, const char *name)
+{
+	static const char slice[] = ".slice";
+	size_t end = query->link->start, n = strcspn(name, "-");
+
+	while (end > 0 && query->path[end - 1] == '/')
+		end--;
+	if (end > strlen(slice) &&
+	    memcmp(query->path + end - strlen(slice), slice, strlen(slice)) == 0)
+		end -= strlen(slice);
+	return n == 12 && strcmp(name + n, "-infra") == 0 && end >= 64 &&
+	       memcmp(query->path + end - 64, name, n) == 0;
+}
+
 /* 0: the bundle is there and right, or, before it is written, the list has the name already. */
 static int inspect_stores(const struct host_root *root, const struct store *stores, size_t n,
 			  const struct runtime_query *query, struct container *ret)
@@ -104,6 +122,7 @@ static int inspect_stores(const struct host_root *root, const struct store *stor
 
 	for (size_t i = 0; i < n * 2 && named != 0; i++)
 		named = read_list(root, &stores[i / 2], lists[i % 2], query->link->id, &container);
+	container.is_sandbox = container.name && is_infra(query, container.name);
 	*ret = container;
 	container = (struct container){ 0 };
 	return 0;

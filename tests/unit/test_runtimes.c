@@ -426,6 +426,24 @@ static void test_podman(void **state)
 			"container id=" A " runtime=podman source=podman-storage");
 }
 
+static void test_podman_infra(void **state)
+{
+	struct fake_root *fake = *state;
+
+	write_podman(fake, STORE, "machine-libpod_pod_" B ".slice:libpod:" A,
+		     "volatile-containers.json");
+	fake_write(fake, STORE "containers.json",
+		   "[{\"id\":\"" A "\",\"names\":[\"%.12s-infra\"]}]", B);
+	assert_resolves(fake, "/machine.slice/machine-libpod_pod_" B ".slice/libpod-" A ".scope",
+			"sandbox id=" A
+			" name=bbbbbbbbbbbb-infra runtime=podman source=podman-storage");
+	/* Anybody can call a container so; the pod around it has that id. */
+	write_podman(fake, STORE, "/libpod_parent/libpod-" A, "volatile-containers.json");
+	assert_resolves(fake, "/libpod_parent/libpod-" A,
+			"container id=" A
+			" name=bbbbbbbbbbbb-infra runtime=podman source=podman-storage");
+}
+
 static void test_podman_rootless(void **state)
 {
 	static const char *const stores[] = {
@@ -792,6 +810,7 @@ int main(void)
 		TEST(test_cri_dockerd),
 		TEST(test_crio),
 		TEST(test_podman),
+		TEST(test_podman_infra),
 		TEST(test_podman_rootless),
 		TEST(test_shared_storage),
 		TEST(test_lxc),
