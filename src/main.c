@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "src/cgroup_path.h"
 #include "src/cgroup_tree.h"
 #include "src/check.h"
 #include "src/cleanup.h"
@@ -276,9 +277,18 @@ static int add_metrics(struct monitor *monitor, const struct snapshot *snapshot,
 	return r;
 }
 
+static int is_container(const char *path, uint64_t id, void *data)
+{
+	struct cgroup_parse parse;
+
+	cgroup_path_parse(path, &parse);
+	return parse.n_links > 0;
+}
+
 /*
  * On a hybrid without containers the hierarchy is a guess, and the programs are loaded for it for
- * good: the privileges to load others are gone. Should the guess prove wrong, say so.
+ * good: the privileges to load others are gone. Should the guess prove wrong, say so. Most
+ * runtimes join both hierarchies, and then it is not.
  */
 static void check_hierarchy(struct monitor *monitor)
 {
@@ -293,7 +303,8 @@ static void check_hierarchy(struct monitor *monitor)
 		return;
 	found = cgroup_tree_hierarchy(tree);
 	monitor->hierarchy_settled = found->by_evidence;
-	if (found->by_evidence && strcmp(found->mount, own->mount) != 0)
+	if (found->by_evidence && strcmp(found->mount, own->mount) != 0 &&
+	    cgroup_tree_walk(monitor->tree, is_container, NULL) <= 0)
 		fprintf(stderr,
 			"cgscope: containers have appeared in the cgroups at %s, but those at %s are "
 			"measured: start cgscope again to see them apart\n",
