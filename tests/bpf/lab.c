@@ -80,6 +80,14 @@ uint64_t lab_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000 * MS + (uint64_t)now.tv_nsec;
 }
 
+int lab_load(int n)
+{
+	const char *scale = getenv("CGSCOPE_TEST_SCALE");
+	int divisor = scale ? atoi(scale) : 1;
+
+	return divisor > 1 && n > divisor ? n / divisor : n;
+}
+
 /* ---- the machine ---- */
 
 /* The number of the hierarchy that v1's @controller is in; 0 if it is in none or in v2's. */
@@ -446,6 +454,13 @@ void lab_reap(struct lab *lab, pid_t pid, int status)
 		lab_sleep_ms(lab, READ_MS);
 	assert_int_equal(reaped, pid);
 	check_status(pid, seen, status);
+}
+
+void lab_wait_dead(pid_t pid)
+{
+	siginfo_t info;
+
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 }
 
 pid_t lab_run(struct lab *lab, lab_victim victim, void *data)

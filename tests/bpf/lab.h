@@ -57,6 +57,12 @@ struct lab_group {
 struct lab;
 
 /*
+ * The size of a load: @n, or only that divided by CGSCOPE_TEST_SCALE, as on emulated
+ * machines. Not for what a test is about.
+ */
+int lab_load(int n);
+
+/*
  * For main(): runs @tests with one collector for all of them, each with a new group, and returns
  * what to exit with. @options may be NULL: no filters, v2 if there is one.
  */
@@ -104,6 +110,8 @@ pid_t lab_start(struct lab *lab, lab_victim victim, void *data);
 pid_t lab_start_in(const struct lab_group *group, lab_victim victim, void *data);
 /* Reads until it has ended; fails the test unless it did with @status of waitpid(). */
 void lab_reap(struct lab *lab, pid_t pid, int status);
+/* Waits until it has ended, without reading, and leaves it to lab_reap(). */
+void lab_wait_dead(pid_t pid);
 /* Starts, reaps with status 0, and settles. Returns the PID that it had. */
 pid_t lab_run(struct lab *lab, lab_victim victim, void *data);
 

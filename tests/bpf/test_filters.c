@@ -264,7 +264,7 @@ static void f3_denied_right_after_birth(void **state)
  * Many threads that wait together, and when they are woken all end a call and begin the next one:
  * what is remembered of skipped calls has to stand that.
  */
-#define CROWD 3000
+#define CROWD lab_load(3000)
 
 static unsigned *crowd_round;
 

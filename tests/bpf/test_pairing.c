@@ -32,8 +32,8 @@ static void vfork_and_reap(const char *program)
 	victim_reap(pid);
 }
 
-#define F1_VFORKS 12000
-#define F1_FORKS  1000
+#define F1_VFORKS lab_load(12000)
+#define F1_FORKS  lab_load(1000)
 
 static void f1_victim(void *data)
 {
