@@ -90,6 +90,12 @@ struct {
 	__uint(max_entries, 4 << 20);
 } events SEC(".maps");
 
+/* Apart, so that a flood of folds cannot make a container lose its path, and with it its name. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 512 << 10);
+} cgroup_events SEC(".maps");
+
 /*
  * What makes a call cheap that a filter leaves out: neither end looks for the record. The first
  * table holds fingerprints of all that a verdict is made from, for those that were to skip. The
@@ -945,7 +951,7 @@ static __always_inline void send_cgroup_event(struct cgroup *cgroup, enum event_
 	};
 
 	/* Losing one is harmless: the id is looked up when it is first seen. */
-	bpf_ringbuf_output(&events, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_output(&cgroup_events, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
 }
 
 /* Reads kernel memory, which lockdown may forbid: left out then, for the next one. */
@@ -957,7 +963,7 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 
 	if (!cgroup_is_ours(cgroup))
 		return 0;
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	event = bpf_ringbuf_reserve(&cgroup_events, sizeof(*event), 0);
 	if (!event)
 		return 0;
 	event->kind = EVENT_CGROUP_MKDIR;

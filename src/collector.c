@@ -481,8 +481,11 @@ int collector_open(const struct collector_options *options, const struct collect
 	}
 	collector->ring = ring_buffer__new(bpf_map__fd(collector->skel->maps.events),
 					   on_ring_message, collector, NULL);
-	if (!collector->ring) {
-		r = -errno;
+	r = collector->ring ? ring_buffer__add(collector->ring,
+					       bpf_map__fd(collector->skel->maps.cgroup_events),
+					       on_ring_message, collector)
+			    : -errno;
+	if (r < 0) {
 		(void)snprintf(ret_error, error_size, "cannot map the ring buffer: %s",
 			       strerror(-r));
 		return r;
