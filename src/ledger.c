@@ -433,25 +433,29 @@ int ledger_live(struct ledger *ledger, const struct batch *batch, uint32_t n_cel
 }
 
 /*
- * What @balance and @live come to, as far as it is new; @balance has it reported afterwards. A sum
- * of cells is unsigned, and far from the sign bit.
+ * What @balance and @live come to, as far as it is new, but @most; @balance has it reported
+ * afterwards. A sum of cells is unsigned, and far from the sign bit.
  */
-static uint64_t take64(int64_t *balance, uint64_t live)
+static uint64_t take64(int64_t *balance, uint64_t live, uint64_t most)
 {
 	int64_t delta = *balance + (int64_t)live;
 
 	if (delta <= 0)
 		return 0;
+	if ((uint64_t)delta > most)
+		delta = (int64_t)most;
 	*balance -= delta;
 	return (uint64_t)delta;
 }
 
-static uint32_t take32(int32_t *balance, uint32_t live)
+static uint32_t take32(int32_t *balance, uint32_t live, uint64_t most)
 {
 	int32_t delta = *balance + (int32_t)live;
 
 	if (delta <= 0)
 		return 0;
+	if ((uint32_t)delta > most)
+		delta = (int32_t)most;
 	*balance -= delta;
 	return (uint32_t)delta;
 }
@@ -493,17 +497,23 @@ static bool row_has_news(const struct row *row, const struct call_stats *live)
 	       row->balance.denied + (int64_t)live->denied > 0;
 }
 
-/* Turns the live sums in @stats into the row's difference. */
+/*
+ * Turns the live sums in @stats into the row's difference. A cell is read while its owner writes,
+ * the count last: an error that is ahead of its call waits for it.
+ */
 static void row_take(struct row *row, uint32_t epoch, struct call_stats *stats)
 {
-	stats->count = take64(&row->balance.count, stats->count);
-	stats->errors = take64(&row->balance.errors, stats->errors);
-	stats->interrupted = take64(&row->balance.interrupted, stats->interrupted);
-	stats->denied = take64(&row->balance.denied, stats->denied);
-	stats->time_ns = take64(&row->balance.time_ns, stats->time_ns);
-	stats->bytes = take64(&row->balance.bytes, stats->bytes);
+	struct sums *balance = &row->balance;
+
+	stats->count = take64(&balance->count, stats->count, UINT64_MAX);
+	stats->errors = take64(&balance->errors, stats->errors, stats->count);
+	stats->interrupted =
+		take64(&balance->interrupted, stats->interrupted, stats->count - stats->errors);
+	stats->denied = take64(&balance->denied, stats->denied, UINT64_MAX);
+	stats->time_ns = take64(&balance->time_ns, stats->time_ns, UINT64_MAX);
+	stats->bytes = take64(&balance->bytes, stats->bytes, UINT64_MAX);
 	for (int i = 0; i < HIST_BUCKETS; i++)
-		stats->buckets[i] = take32(&row->balance.buckets[i], stats->buckets[i]);
+		stats->buckets[i] = take32(&balance->buckets[i], stats->buckets[i], UINT32_MAX);
 	stats->max_ns = row_max(row, epoch, stats);
 }
 
@@ -523,15 +533,24 @@ static bool sums_are_zero(const struct sums *sums)
 	return memcmp(sums, &zero, sizeof(zero)) == 0;
 }
 
-/* Whether nothing more can come of it. */
-static bool row_is_over(struct row *row)
+/*
+ * Whether nothing more can come of it. A deficit that stays is a fold that was lost, if as much
+ * was:
+ * @lost is what no other deficit has explained. Else the message is only held up.
+ */
+static bool row_is_over(struct row *row, uint64_t lost)
 {
 	if (row->slot != NO_SLOT && row->slot != SLOT_FOLDED) {
 		row->idle_intervals = 0;
 		return false;
 	}
-	row->idle_intervals++;
-	return sums_are_zero(&row->balance) || row->idle_intervals > DEFICIT_INTERVALS_MAX;
+	if (sums_are_zero(&row->balance))
+		return true;
+	if (row->idle_intervals < DEFICIT_INTERVALS_MAX) {
+		row->idle_intervals++;
+		return false;
+	}
+	return row_deficit(row, NULL) <= lost;
 }
 
 static void entry_drop_row(struct entry *entry, uint32_t i)
@@ -545,13 +564,15 @@ static void entry_drop_row(struct entry *entry, uint32_t i)
 	}
 }
 
-static int take_errnos(struct ledger *ledger, struct row *row, size_t *n_errnos, uint32_t *ret_n)
+static int take_errnos(struct ledger *ledger, struct row *row, uint64_t n_errors, size_t *n_errnos,
+		       uint32_t *ret_n)
 {
 	*ret_n = 0;
 	for (uint32_t i = 0; i < row->n_errnos; i++) {
 		struct row_errno *row_errno = &row->errnos[i];
-		uint32_t delta = take32(&row_errno->balance, (uint32_t)row_errno->live);
+		uint32_t delta = take32(&row_errno->balance, (uint32_t)row_errno->live, n_errors);
 
+		n_errors -= delta;
 		row_errno->live = 0;
 		if (!delta)
 			continue;
@@ -573,7 +594,6 @@ static int take_errnos(struct ledger *ledger, struct row *row, size_t *n_errnos,
 }
 
 /*
- * A cell is read while its owner writes, the count last: what is ahead of the count waits for it.
  * A row that has nothing to report gives its place in the snapshot back (no task).
  */
 static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoch, size_t *n_errnos,
@@ -604,7 +624,7 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 		out = &ledger->snapshot_rows[row->slot];
 		row_take(row, epoch, &out->stats);
 		out->first_errno = (uint32_t)*n_errnos;
-		r = take_errnos(ledger, row, n_errnos, &out->n_errnos);
+		r = take_errnos(ledger, row, out->stats.errors, n_errnos, &out->n_errnos);
 		if (r < 0)
 			return r;
 		if (!live)
@@ -617,7 +637,7 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
  * Forgets rows, and entries without any. An entry that was reported in this interval stays for
  * another: the snapshot points to it.
  */
-static int forget(struct ledger *ledger)
+static int forget(struct ledger *ledger, uint64_t ring_lost)
 {
 	size_t n_slots = ledger->n_slots;
 	bool removed = false;
@@ -637,7 +657,7 @@ static int forget(struct ledger *ledger)
 		for (uint32_t i = entry->n_rows; i-- > 0;) {
 			struct row *row = &entry->rows[i];
 
-			if (row_is_over(row)) {
+			if (row_is_over(row, ring_lost - ledger->settled)) {
 				ledger->settled += row_deficit(row, NULL);
 				entry_drop_row(entry, i);
 				ledger->n_rows--;
@@ -699,5 +719,5 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 		ledger->lost_reported = lost;
 	}
 	ledger->n_slots_used = 0;
-	return forget(ledger);
+	return forget(ledger, ring_lost);
 }
