@@ -2,12 +2,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A real Prometheus scrapes cgscope while containers come and go."""
 
+import contextlib
+import json
+import os
 import time
 import unittest
 
 import harness
+import lab
 import metrics_tools as tools
 
+DASHBOARD = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                         '../../helm/cgscope/dashboards/cgscope.json')
+BPF_STATS = '/proc/sys/kernel/bpf_stats_enabled'
 INFO = None
 
 
@@ -131,6 +138,82 @@ class Scraped(unittest.TestCase):
                 f'cgscope_syscall_in_flight_oldest_seconds{selector}') or 0) > 2, 'an age above 2 s')
         self.wait_ended(f'{{container="{container.name}"}}')
         self.assertEqual(self.prometheus.query(f'cgscope_syscalls_in_flight{selector}'), [])
+
+
+@contextlib.contextmanager
+def bpf_stats():
+    """The kernel counts the runs of BPF programs."""
+    with open(BPF_STATS, encoding='utf-8') as f:
+        before = f.read()
+    try:
+        with open(BPF_STATS, 'w', encoding='utf-8') as f:
+            f.write('1')
+        yield
+    finally:
+        with open(BPF_STATS, 'w', encoding='utf-8') as f:
+            f.write(before)
+
+
+@contextlib.contextmanager
+def refused_container():
+    """Makes a call, again and again, that Docker's seccomp profile refuses."""
+    name = harness.unique('refused')
+    lab.docker(INFO, 'run', '-d', '--name', name, '--label', lab.LABEL, '--network', 'none', harness.IMAGE,
+               'sh', '-c', 'while :; do busybox hostname x 2>/dev/null; sleep 0.2; done')
+    try:
+        yield name
+    finally:
+        lab.docker(INFO, 'rm', '-f', name, check=False)
+
+
+class Dashboard(unittest.TestCase):
+    """Every query of the dashboard, as Grafana would ask it with everything selected."""
+
+    VARIABLES = {'$__rate_interval': '10s', '$__range': '1m', '$datasource': '', '$job': '.*', '$node': '.*',
+                 '$namespace': '.*', '$pod': '.*', '$container': '.*', '$syscall': '.*'}
+
+    def fill(self, expression):
+        for name, value in self.VARIABLES.items():
+            expression = expression.replace(name, value)
+        self.assertNotIn('$', expression)
+        return expression
+
+    def test_every_query_has_data(self):
+        with open(DASHBOARD, encoding='utf-8') as f:
+            dashboard = json.load(f)
+        queries = {panel['title']: self.fill(target['expr']) for panel in dashboard['panels']
+                   for target in panel.get('targets', [])}
+        self.assertGreater(len(queries), 20)
+        port = tools.free_port()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(bpf_stats())
+            stack.enter_context(harness.Container(INFO, 'badclose=1000', 'write=1000', 'sleep=600000'))
+            stack.enter_context(harness.Container(INFO, 'tick=20'))
+            stack.enter_context(refused_container())
+            stack.enter_context(harness.Pod(INFO, 'tick=30'))
+            stack.enter_context(harness.Monitor(
+                '--by', 'container', '--containers-only', '--listen', f'127.0.0.1:{port}', interval=0.5))
+            prometheus = stack.enter_context(tools.Prometheus(port))
+            missing = dict(queries)
+
+            def all_there():
+                for title, expression in list(missing.items()):
+                    if prometheus.query(expression):
+                        del missing[title]
+                return not missing
+            with contextlib.suppress(AssertionError):
+                prometheus.wait(all_there, 'every query', 45)
+            self.assertEqual(missing, {})
+            self.check_variables(prometheus, dashboard)
+
+    def check_variables(self, prometheus, dashboard):
+        """label_values(METRIC{…}, LABEL): some value each."""
+        for variable in dashboard['templating']['list']:
+            if variable['type'] != 'query':
+                continue
+            series, label = variable['definition'].removeprefix('label_values(').rstrip(')').rsplit(', ', 1)
+            found = {labels.get(label) for labels, _ in prometheus.query(self.fill(series))}
+            self.assertTrue(found - {None}, variable['name'])
 
 
 if __name__ == '__main__':

@@ -1,0 +1,404 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The chart: everything its values can make of it, and what they may not be."""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+import chart_tools as tools
+
+# What can be switched, and decides which objects there are or how they are built.
+SWITCHES = [
+    'listen.enabled=false',
+    'privileged=true',
+    'hostRoot.mount=paths',
+    'serviceAccount.create=false',
+    'service.enabled=true',
+    'podMonitor.enabled=true',
+    'serviceMonitor.enabled=true',
+    'prometheusRule.enabled=true',
+    'dashboard.enabled=true',
+    'networkPolicy.enabled=true',
+    'monitor.containersOnly=false',
+    'monitor.top=0',
+]
+# Two switches that exclude each other, on purpose.
+IMPOSSIBLE = {('listen.enabled=false', 'podMonitor.enabled=true'),
+              ('listen.enabled=false', 'serviceMonitor.enabled=true')}
+
+# Each other value that shows, with one that is not its default.
+VALUES = [
+    'image.repository=example.test:5000/tools/cgscope', 'image.tag=1.2', 'image.pullPolicy=Always',
+    'image.digest=sha256:' + '0' * 64, 'imagePullSecrets[0].name=secret',
+    'nameOverride=other', 'fullnameOverride=whole', 'monitor.interval=0.5', 'monitor.by=process',
+    'monitor.output=text', 'monitor.inFlightMs=10000000', 'monitor.verbose=true',
+    'monitor.filters.namespaces={shop,web-*}', 'monitor.filters.pods={a}', 'monitor.filters.containers={b}',
+    'monitor.filters.cgroups={/kubepods}', 'monitor.filters.comms={nginx}',
+    'monitor.filters.syscalls={fsync}', 'monitor.extraArgs={--node=x}', 'listen.port=9000',
+    'listen.metricsSyscalls=5', 'capabilities={SYS_ADMIN}', 'seccompProfile.type=Unconfined',
+    'appArmorProfile.type=Unconfined', 'seLinuxOptions.type=spc_t', 'resources.limits.cpu=1',
+    'priorityClassName=system-node-critical', 'tolerations=null', 'nodeSelector.zone=a',
+    'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]'
+    '.matchExpressions[0].key=a,affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution'
+    '.nodeSelectorTerms[0].matchExpressions[0].operator=Exists',
+    'updateStrategy.rollingUpdate.maxUnavailable=1', 'terminationGracePeriodSeconds=5',
+    'podAnnotations.a=b', 'podLabels.a=b', 'extraEnv[0].name=A,extraEnv[0].value=b',
+    'extraVolumes[0].name=v,extraVolumes[0].emptyDir.medium=Memory',
+    'extraVolumeMounts[0].name=v,extraVolumeMounts[0].mountPath=/v', 'startupProbe.periodSeconds=5',
+    'readinessProbe.periodSeconds=5', 'livenessProbe.periodSeconds=5', 'serviceAccount.name=sa',
+    'serviceAccount.annotations.a=b', 'service.enabled=true,service.annotations.a=b',
+    'hostRoot.mount=paths,hostRoot.paths={/sys/fs/cgroup}',
+    'podMonitor.enabled=true,podMonitor.interval=5s', 'podMonitor.enabled=true,podMonitor.labels.a=b',
+    'podMonitor.enabled=true,podMonitor.scrapeTimeout=5s', 'podMonitor.enabled=true,podMonitor.relabelings=null',
+    'podMonitor.enabled=true,podMonitor.metricRelabelings[0].action=drop',
+    'serviceMonitor.enabled=true,serviceMonitor.interval=5s', 'serviceMonitor.enabled=true,serviceMonitor.labels.a=b',
+    'serviceMonitor.enabled=true,serviceMonitor.scrapeTimeout=5s',
+    'serviceMonitor.enabled=true,serviceMonitor.relabelings=null',
+    'serviceMonitor.enabled=true,serviceMonitor.metricRelabelings[0].action=drop',
+    'prometheusRule.enabled=true,prometheusRule.labels.a=b', 'prometheusRule.enabled=true,prometheusRule.alertLabels.a=b',
+    'prometheusRule.enabled=true,prometheusRule.disabled={CgscopeBlind}',
+    'prometheusRule.enabled=true,prometheusRule.calls={fsync}', 'prometheusRule.enabled=true,prometheusRule.stuckSeconds=5',
+    'prometheusRule.enabled=true,prometheusRule.errorRatio=0.5', 'prometheusRule.enabled=true,prometheusRule.errorJump=5',
+    'prometheusRule.enabled=true,prometheusRule.latencySeconds=5', 'prometheusRule.enabled=true,prometheusRule.latencyJump=5',
+    'dashboard.enabled=true,dashboard.labels.a=b', 'dashboard.enabled=true,dashboard.annotations.a=b',
+    'networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.a=b',
+    'extraObjects[0].apiVersion=v1,extraObjects[0].kind=ConfigMap,extraObjects[0].metadata.name=x',
+]
+
+# A wrong value, and what has to be in the message beside its place.
+WRONG = [
+    ('monitor.by=pod', "'/monitor/by'", "'container', 'process', 'thread'"),
+    ('monitor.interval=0', "'/monitor/interval'", 'minimum'),
+    ('monitor.interval=ten', "'/monitor/interval'", 'want number'),
+    ('monitor.output=xml', "'/monitor/output'", "'json', 'text'"),
+    ('monitor.top=-1', "'/monitor/top'", 'minimum'),
+    ('monitor.containersOnly=perhaps', "'/monitor/containersOnly'", 'want boolean'),
+    ('monitor.filters.namespaces=shop', "'/monitor/filters/namespaces'", 'want array'),
+    ('monitor.intervall=3', "'/monitor'", "'intervall' not allowed"),
+    ('monitr.by=process', "''", "'monitr' not allowed"),
+    ('listen.port=99999', "'/listen/port'", 'maximum'),
+    ('listen.metricsSyscalls=0', "'/listen/metricsSyscalls'", 'minimum'),
+    ('image.pullPolicy=Sometimes', "'/image/pullPolicy'", "'IfNotPresent'"),
+    ('image.repository=', "'/image/repository'", ''),
+    ('image.digest=abc', "'/image/digest'", 'sha256'),
+    ('hostRoot.mount=all', "'/hostRoot/mount'", "'root', 'paths'"),
+    ('hostRoot.paths={relative}', "'/hostRoot/paths/0'", 'pattern'),
+    ('capabilities={CAP_BPF}', "'/capabilities/0'", "'BPF'"),
+    ('seccompProfile.type=None', "'/seccompProfile/type'", "'RuntimeDefault'"),
+    ('resources.limits.memory=lots', "'/resources/limits/memory'", ''),
+    ('podMonitor.interval=soon', "'/podMonitor/interval'", 'pattern'),
+    ('prometheusRule.errorRatio=2', "'/prometheusRule/errorRatio'", 'maximum'),
+    ('prometheusRule.calls={}', "'/prometheusRule/calls/0'", 'pattern'),
+    ('updateStrategy.type=Sometimes', "'/updateStrategy/type'", "'OnDelete'"),
+    ('livenessProbe.periodSeconds=0', "'/livenessProbe/periodSeconds'", 'minimum'),
+    ('privileged=perhaps', "'/privileged'", 'want boolean'),
+]
+
+
+def leaves(value, path=''):
+    """The places of all values in values.yaml, as --set has them."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f'{path}.{key}' if path else key)
+    else:
+        yield path
+
+
+class Chart(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        tools.npm_directory()
+        cls.default = tools.template()
+
+    def test_lint(self):
+        result = tools.run('helm', 'lint', '--strict', tools.CHART)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_defaults(self):
+        rendered = tools.objects(self.default)
+        self.assertEqual(sorted(one['kind'] for one in rendered), ['DaemonSet', 'ServiceAccount'])
+        pod = tools.find(rendered, 'DaemonSet')['spec']['template']['spec']
+        self.assertEqual(pod['hostPID'], True)
+        self.assertNotIn('hostNetwork', pod)
+        self.assertEqual(pod['automountServiceAccountToken'], False)
+        self.assertEqual(pod['tolerations'], [{'operator': 'Exists'}])
+        container = pod['containers'][0]
+        self.assertEqual(container['securityContext'], {
+            'runAsUser': 0, 'readOnlyRootFilesystem': True, 'privileged': False,
+            'allowPrivilegeEscalation': False, 'seccompProfile': {'type': 'RuntimeDefault'},
+            'capabilities': {'drop': ['ALL'], 'add': ['BPF', 'PERFMON', 'DAC_READ_SEARCH']}})
+        self.assertEqual(container['env'][0]['valueFrom']['fieldRef']['fieldPath'], 'spec.nodeName')
+        self.assertEqual(container['terminationMessagePolicy'], 'FallbackToLogsOnError')
+        self.assertEqual(pod['volumes'], [{'name': 'host',
+                                           'hostPath': {'path': '/', 'type': 'Directory'}}])
+        self.assertEqual([(m['mountPath'], m['readOnly']) for m in container['volumeMounts']],
+                         [('/host', True)])
+        for probe, path in ('startupProbe', '/healthz'), ('readinessProbe', '/readyz'), \
+                ('livenessProbe', '/healthz'):
+            self.assertEqual(container[probe]['httpGet'], {'path': path, 'port': 'http'})
+
+    def test_no_api_access(self):
+        """Whatever the values: no role, and no token."""
+        rendered = tools.objects(tools.template(*[s for s in SWITCHES if 'listen' not in s]))
+        for one in rendered:
+            self.assertNotIn('Role', one['kind'])
+            if one['kind'] == 'ServiceAccount':
+                self.assertFalse(one['automountServiceAccountToken'])
+
+    def test_arguments_are_understood(self):
+        """The program itself, with every argument that a value can make; --help ends it."""
+        cgscope = os.environ.get('CGSCOPE')
+        if not cgscope:
+            raise unittest.SkipTest('needs CGSCOPE')
+        for settings in [], *([value] for value in VALUES + SWITCHES if value.startswith(('monitor', 'listen'))):
+            pod = tools.find(tools.objects(tools.template(*settings)), 'DaemonSet')['spec']['template']
+            args = pod['spec']['containers'][0]['args']
+            result = subprocess.run([cgscope, *args, '--help'], capture_output=True, text=True, check=False)
+            self.assertEqual((result.returncode, result.stderr), (0, ''), f'{settings}: {args}')
+        with open(f'{tools.CHART}/values.yaml', encoding='utf-8') as f:
+            calls = tools.objects(f.read())[0]['prometheusRule']['calls']
+        result = subprocess.run([cgscope, '--syscall', ','.join(calls), '--help'],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual((result.returncode, result.stderr), (0, ''))
+
+    def test_every_value_shows(self):
+        """Each value changes the output, and there is none that was forgotten here."""
+        import yaml
+        with open(f'{tools.CHART}/values.yaml', encoding='utf-8') as f:
+            known = set(leaves(yaml.safe_load(f)))
+        tried = set()
+        for setting in SWITCHES + VALUES:
+            parts = setting.split(',')
+            enablers = [part for part in parts[:-1] if part.endswith('.enabled=true')]
+            base = tools.template(*enablers) if enablers else self.default
+            self.assertNotEqual(tools.template(setting), base, setting)
+            tried |= {re.split(r'[=\[]', part)[0] for part in parts}
+        untried = {leaf for leaf in known
+                   if not any(one == leaf or one.startswith(leaf + '.') or leaf.startswith(one + '.')
+                              for one in tried)}
+        # Alike in each probe, and numbers of an object that Kubernetes checks.
+        untried = {leaf for leaf in untried if not re.search(
+            r'Probe\.(timeoutSeconds|failureThreshold)$|^resources\.|^updateStrategy\.type$'
+            r'|^nodeSelector\.|^dashboard\.labels\.', leaf)}
+        self.assertEqual(untried, set())
+
+    def test_wrong_values(self):
+        for setting, place, words in WRONG:
+            with self.subTest(setting):
+                result = tools.run('helm', 'template', 'x', tools.CHART, '--set', setting)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(f'at {place}:', result.stderr)
+                self.assertIn(words, result.stderr)
+
+    def test_impossible(self):
+        for pair in IMPOSSIBLE:
+            result = tools.run('helm', 'template', 'x', tools.CHART, '--set', ','.join(pair))
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn('needs listen.enabled', result.stderr)
+
+    def test_schema_is_complete(self):
+        """Every value of values.yaml has its place in the schema, which lets no other through."""
+        import yaml
+        with open(f'{tools.CHART}/values.schema.json', encoding='utf-8') as f:
+            schema = json.load(f)
+        with open(f'{tools.CHART}/values.yaml', encoding='utf-8') as f:
+            values = yaml.safe_load(f)
+
+        def check(value, schema, path):
+            if isinstance(value, dict) and 'properties' in schema:
+                self.assertIs(schema['additionalProperties'], False, path)
+                self.assertLessEqual(set(value), set(schema['properties']), path)
+                for key in value:
+                    check(value[key], schema['properties'][key], f'{path}/{key}')
+        check(values, schema, '')
+
+    def test_notes(self):
+        result = tools.run('helm', 'install', 'x', tools.CHART, '--dry-run=client', '--namespace', 'ns')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        notes = result.stdout.split('NOTES:', 1)[1]
+        self.assertIn('rollout status daemonset/x-cgscope', notes)
+        self.assertIn('podMonitor.enabled', notes)
+        self.assertIn('pod-security.kubernetes.io/enforce=privileged', notes)
+
+    def test_readme_table(self):
+        """The table in the chart's README is made from values.yaml; WRITE_README=1 makes it."""
+        with open(f'{tools.CHART}/values.yaml', encoding='utf-8') as f:
+            table = make_table(f.read())
+        path = f'{tools.CHART}/README.md'
+        with open(path, encoding='utf-8') as f:
+            text = f.read()
+        begin, end = '<!-- values -->\n', '<!-- end of values -->\n'
+        head, rest = text.split(begin)
+        tail = rest.split(end)[1]
+        wanted = head + begin + table + end + tail
+        if os.environ.get('WRITE_README'):
+            with open(path, 'w', encoding='utf-8') as f:
+                f.write(wanted)
+        self.assertEqual(text if not os.environ.get('WRITE_README') else wanted, wanted)
+
+    def test_manifest_is_the_charts(self):
+        """docs/examples/kubernetes.yaml is what the chart renders by default; WRITE_MANIFEST=1 makes it."""
+        path = f'{tools.ROOT}/docs/examples/kubernetes.yaml'
+        wanted = make_manifest()
+        if os.environ.get('WRITE_MANIFEST'):
+            with open(path, 'w', encoding='utf-8') as f:
+                f.write(wanted)
+        with open(path, encoding='utf-8') as f:
+            self.assertEqual(f.read(), wanted)
+
+
+MANIFEST_HEAD = '''# cgscope on every node, without Helm:
+#	kubectl apply -f kubernetes.yaml
+# Rendered from the chart with its defaults; a test keeps it so.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: cgscope
+  labels:
+    pod-security.kubernetes.io/enforce: privileged
+'''
+
+
+def make_manifest():
+    text = tools.template(release='cgscope', namespace='cgscope')
+    # Nothing here is Helm's.
+    lines = [line for line in text.splitlines()
+             if not re.match(r' *(# Source:|helm\.sh/chart:|app\.kubernetes\.io/managed-by:)', line)
+             and not line.startswith('# Source')]
+    return MANIFEST_HEAD + '\n'.join(lines) + '\n'
+
+
+def make_table(text):
+    """| value | default | meaning |, the meaning being the comment above a value."""
+    import yaml
+    values = yaml.safe_load(text)
+    rows, comment, stack = [], [], []
+    group_comments = {}
+    for line in text.splitlines():
+        match = re.match(r'^( *)([A-Za-z]+):(.*)$', line)
+        if line.strip().startswith('#'):
+            comment.append(line.strip()[1:].strip())
+            continue
+        if not match:
+            if not line.strip():
+                comment = []
+            continue
+        depth = len(match[1]) // 2
+        stack = stack[:depth] + [match[2]]
+        value = values
+        for key in stack:
+            value = value[key] if isinstance(value, dict) and key in value else None
+        meaning = ' '.join(comment)
+        comment = []
+        if isinstance(value, dict) and value:
+            group_comments['.'.join(stack)] = meaning
+            if meaning:
+                rows.append(('.'.join(stack), '', meaning))
+            continue
+        if value is None:
+            continue  # inside a list
+        shown = json.dumps(value, ensure_ascii=False)
+        if len(shown) > 60:
+            shown = 'see values.yaml'
+        rows.append(('.'.join(stack), f'`{shown}`', meaning))
+    lines = ['| value | default | meaning |', '| --- | --- | --- |']
+    lines += [f'| `{name}` | {default} | {meaning.replace("|", chr(92) + "|")} |' for name, default, meaning in rows]
+    return '\n'.join(lines) + '\n'
+
+
+class Objects(unittest.TestCase):
+    """Everything that can be rendered, against the types of Kubernetes and the Prometheus operator."""
+
+    TYPES = {
+        'DaemonSet': 'kubernetes-models/apps/v1/DaemonSet',
+        'ServiceAccount': 'kubernetes-models/v1/ServiceAccount',
+        'Service': 'kubernetes-models/v1/Service',
+        'ConfigMap': 'kubernetes-models/v1/ConfigMap',
+        'Namespace': 'kubernetes-models/v1/Namespace',
+        'NetworkPolicy': 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy',
+        'PodMonitor': '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor',
+        'ServiceMonitor': '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor',
+        'PrometheusRule': '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule',
+    }
+
+    def check(self, distinct, expect_errors=False):
+        """Types, unknown fields, and the limits that only validation knows."""
+        directory = tools.npm_directory()
+        name = f'objects-{os.getpid()}'
+        kinds = sorted({one['kind'] for one in distinct})
+        types = [f'import type {{ I{kind} }} from "{self.TYPES[kind]}";' for kind in kinds]
+        types += [f'export const o{i}: I{one["kind"]} = {json.dumps(one)};' for i, one in enumerate(distinct)]
+        values = [f'import {{ {kind} }} from "{self.TYPES[kind]}";' for kind in kinds]
+        values += ['let failed = false;', 'const check = (o) => { try { o.validate(); } catch (e) {',
+                   'console.error(`${o.kind}: ${e.message}`); failed = true; } };']
+        values += [f'check(new {one["kind"]}({json.dumps(one)}));' for one in distinct]
+        values += ['process.exit(failed ? 1 : 0);']
+        paths = [f'{directory}/{name}.ts', f'{directory}/{name}.mjs']
+        try:
+            for path, lines in zip(paths, (types, values), strict=True):
+                with open(path, 'w', encoding='utf-8') as f:
+                    f.write('\n'.join(lines) + '\n')
+            compiled = subprocess.run(
+                ['node', f'{directory}/node_modules/typescript/bin/tsc', '--noEmit', '--strict', '--module',
+                 'nodenext', '--moduleResolution', 'nodenext', '--skipLibCheck', '--pretty', 'false', paths[0]], cwd=directory, capture_output=True, text=True, check=False, timeout=200)
+            ran = subprocess.run(['node', paths[1]], cwd=directory, capture_output=True, text=True,
+                                 check=False, timeout=200)
+        finally:
+            for path in paths:
+                if os.path.exists(path):
+                    os.unlink(path)
+        return compiled.returncode, compiled.stdout, ran.returncode, ran.stderr
+
+    def test_all(self):
+        texts = [tools.template()]
+        combinations = [(one,) for one in SWITCHES] + list(itertools.combinations(SWITCHES, 2))
+        combinations += [(one,) for one in VALUES]
+        combinations.append(tuple(s for s in SWITCHES if 'listen' not in s))
+        for combination in combinations:
+            if combination not in IMPOSSIBLE:
+                texts.append(tools.template(*combination))
+        distinct = {}
+        for text in texts:
+            for one in tools.objects(text):
+                distinct.setdefault(json.dumps(one, sort_keys=True), one)
+        with open(f'{tools.ROOT}/docs/examples/kubernetes.yaml', encoding='utf-8') as f:
+            for one in tools.objects(f.read()):
+                distinct.setdefault(json.dumps(one, sort_keys=True), one)
+        print(f'{len(texts)} renderings, {len(distinct)} distinct objects', file=sys.stderr)
+        self.assertGreater(len(distinct), 50)
+        self.assertEqual(self.check(list(distinct.values())), (0, '', 0, ''))
+
+    def test_the_check_itself(self):
+        """An unknown field and a wrong type do not get through."""
+        daemon_set = tools.find(tools.objects(tools.template()), 'DaemonSet')
+        daemon_set['spec']['template']['spec']['hostPIDs'] = True
+        compiled, text, _, _ = self.check([daemon_set])
+        self.assertNotEqual(compiled, 0)
+        self.assertIn('hostPIDs', text)
+        del daemon_set['spec']['template']['spec']['hostPIDs']
+        daemon_set['spec']['template']['spec']['hostPID'] = 'yes'
+        compiled, _, ran, text = self.check([daemon_set])
+        self.assertNotEqual(compiled, 0)
+        self.assertNotEqual(ran, 0)
+        self.assertIn('hostPID', text)
+
+    def test_kubectl_reads_it(self):
+        """kustomize, the part of kubectl that needs no server."""
+        import tempfile
+        with tempfile.TemporaryDirectory() as directory:
+            with open(f'{directory}/all.yaml', 'w', encoding='utf-8') as f:
+                f.write(tools.template(*[s for s in SWITCHES if 'listen' not in s]))
+            with open(f'{directory}/kustomization.yaml', 'w', encoding='utf-8') as f:
+                f.write('resources: [all.yaml]\n')
+            result = tools.run('kubectl', 'kustomize', directory)
+            self.assertEqual((result.returncode, result.stderr), (0, ''))
+            self.assertIn('kind: DaemonSet', result.stdout)
+
+
+if __name__ == '__main__':
+    tools.main()
