@@ -381,7 +381,10 @@ static enum cgroup_hint prefix_hint(struct span word)
 static bool parse_bare_id(struct parser *parser, const struct component *component, struct span id)
 {
 	struct span parent = parser->prev.name;
-	bool is_docker = equals(parent, "docker") || parser->below_ecs;
+	/* Below an ECS task; but a Fargate task may be a node of Kubernetes, with another runtime.
+	 */
+	bool is_docker =
+		equals(parent, "docker") || (parser->below_ecs && parser->ret->pod_uid[0] == '\0');
 
 	add_link(parser, component, is_docker ? HINT_DOCKER : HINT_NONE, id);
 	if (equals(parent, "libpod_parent") && parser->ret->n_more == 0)

@@ -408,6 +408,10 @@ int identify_path(const struct host_root *root, const char *path, bool text_only
 		bool is_outermost = asked == 0 || (asked == 1 && candidates[0].is_guess);
 
 		identify_ask(root, path, &candidates[asked], is_outermost, trace, &answers[asked]);
+		/* Nothing is kept of a Fargate task, which may be a node whose pods are further in.
+		 */
+		if (text_only && candidates[asked].link.hint == HINT_ECS)
+			answers[asked].verdict = LINK_ABSENT;
 		verdicts[asked] = answers[asked].verdict;
 		if (verdicts[asked] != LINK_ABSENT || answers[asked].container.source)
 			all_absent = false;

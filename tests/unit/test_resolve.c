@@ -16,6 +16,7 @@
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define U "0d08203e-255a-11e9-8cd9-0007cb0b2cc8"
 
 struct answer {
 	int status;
@@ -191,6 +192,21 @@ static void test_unknown_chain(void **state)
 			    A);
 }
 
+/* Of a Fargate task nothing is kept anywhere, and as a node of EKS it has pods in it. */
+static void test_node_of_fargate(void **state)
+{
+	struct fake_root *fake = *state;
+	_cleanup_(json_decrefp) json_t *json = NULL;
+
+	json = ask_one(fake->path,
+		       "/ecs/0123456789abcdef0123456789abcdef/"
+		       "0123456789abcdef0123456789abcdef-305/kubepods/besteffort/pod" U "/" A);
+	assert_string_equal(string_at(json, "container", "id", NULL), A);
+	assert_null(string_at(json, "container", "runtime", "name"));
+	assert_string_equal(string_at(json, "k8s", "pod", "uid"), U);
+	assert_string_equal(string_at(json, "qos", NULL, NULL), "besteffort");
+}
+
 static void test_unit(void **state)
 {
 	struct fake_root *fake = *state;
@@ -330,15 +346,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_vectors),
-		TEST(test_known),
-		TEST(test_unknown_chain),
-		TEST(test_unit),
-		TEST(test_whole_files),
-		TEST(test_relative),
-		TEST(test_hostile_targets),
-		TEST(test_exit_status),
-		TEST(test_pids),
+		TEST(test_vectors),	  TEST(test_known),
+		TEST(test_unknown_chain), TEST(test_node_of_fargate),
+		TEST(test_unit),	  TEST(test_whole_files),
+		TEST(test_relative),	  TEST(test_hostile_targets),
+		TEST(test_exit_status),	  TEST(test_pids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
