@@ -42,7 +42,7 @@
 #define RESOLVER_WORK_NS (250 * 1000000ull)
 
 /* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
-#define SELECTION_CHECK_NS (5 * NSEC_PER_SEC)
+#define SELECTION_CHECK_NS NSEC_PER_SEC
 
 /* The page of metrics may take a twentieth of the time: then short intervals go without one. */
 #define RENDER_SHARE 20
@@ -109,11 +109,30 @@ static void on_cgroup_made(uint64_t id, const char *path, void *data)
 	resolver_cgroup_made(monitor->resolver, id, path);
 }
 
+/* Where @id is among the excluded cgroups, or their number. */
+static size_t find_excluded(const struct monitor *monitor, uint64_t id)
+{
+	size_t i = 0;
+
+	while (i < monitor->n_excluded && monitor->excluded[i] != id)
+		i++;
+	return i;
+}
+
+static void include(struct monitor *monitor, size_t i)
+{
+	collector_include_cgroup(monitor->collector, monitor->excluded[i]);
+	monitor->excluded[i] = monitor->excluded[--monitor->n_excluded];
+}
+
 static void on_cgroup_removed(uint64_t id, void *data)
 {
 	struct monitor *monitor = data;
+	size_t i = find_excluded(monitor, id);
 
 	resolver_cgroup_removed(monitor->resolver, id);
+	if (i < monitor->n_excluded) /* to make room for others */
+		include(monitor, i);
 }
 
 static const struct identity *identify(uint64_t cgroup_id, void *data)
@@ -141,6 +160,9 @@ static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 
 static int exclude(struct monitor *monitor, uint64_t cgroup_id)
 {
+	/* What it did before, or a call that it was in, may still come. */
+	if (find_excluded(monitor, cgroup_id) < monitor->n_excluded)
+		return 0;
 	if (collector_exclude_cgroup(monitor->collector, cgroup_id) < 0)
 		return 0; /* the table is full: the report filters the rest */
 	if (monitor->n_excluded == monitor->excluded_size) {
@@ -156,11 +178,23 @@ static int exclude(struct monitor *monitor, uint64_t cgroup_id)
 	return 0;
 }
 
-/* What no filter wants is left to the kernel to leave out; what came to be wanted, taken back. */
+/* What came to be wanted is measured again. */
+static void check_exclusions(struct monitor *monitor)
+{
+	uint64_t now = now_ns();
+
+	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
+		return;
+	monitor->selection_checked_ns = now;
+	for (size_t i = monitor->n_excluded; i-- > 0;)
+		if (!is_excluded(monitor, monitor->excluded[i]))
+			include(monitor, i);
+}
+
+/* What no filter wants is left to the kernel to leave out. */
 static int update_exclusions(struct monitor *monitor, const struct snapshot *snapshot)
 {
 	uint64_t last = 0;
-	uint64_t now = now_ns();
 	int r;
 
 	if (!selection_is_active(monitor->selection))
@@ -177,15 +211,7 @@ static int update_exclusions(struct monitor *monitor, const struct snapshot *sna
 				return r;
 		}
 	}
-	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
-		return 0;
-	monitor->selection_checked_ns = now;
-	for (size_t i = monitor->n_excluded; i-- > 0;) {
-		if (is_excluded(monitor, monitor->excluded[i]))
-			continue;
-		collector_include_cgroup(monitor->collector, monitor->excluded[i]);
-		monitor->excluded[i] = monitor->excluded[--monitor->n_excluded];
-	}
+	check_exclusions(monitor);
 	return 0;
 }
 
@@ -209,6 +235,8 @@ static void work_resolver(struct monitor *monitor)
 		return;
 	monitor->resolver_worked_ns = now_ns();
 	resolver_work(monitor->resolver, monitor->resolver_worked_ns);
+	/* Not only when an interval ends, which may be long. */
+	check_exclusions(monitor);
 }
 
 static void report_freep(struct report **report)
