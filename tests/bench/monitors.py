@@ -14,14 +14,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Monitor:
-    """One contender. `command` is None for no monitor; `wraps` means it runs the load itself."""
+    """One contender. `command` is None for no monitor; `wraps` means it runs the load itself, `slow`
+    that it needs so much per call that a hundredth of the load must do."""
 
-    def __init__(self, name, command, ready=None, wait_s=1.0, wraps=False):
+    def __init__(self, name, command, ready=None, wait_s=1.0, wraps=False, slow=False):
         self.name = name
         self.command = command
         self.ready = ready
         self.wait_s = wait_s
         self.wraps = wraps
+        self.slow = slow
 
     @contextlib.contextmanager
     def running(self):
@@ -76,12 +78,14 @@ def all_monitors(cgscope, floor):
     for name, program, arguments, ready, wait_s in optional:
         path = shutil.which(program)
         if path:
-            monitors.append(Monitor(name, [path] + arguments, ready, wait_s))
+            monitors.append(Monitor(name, [path] + arguments, ready, wait_s,
+                                    slow=program == "perf"))
         else:
             print(f"bench: {program} is not installed: \"{name}\" is left out", file=sys.stderr)
     strace = shutil.which("strace")
     if strace:
-        monitors.append(Monitor("strace -c -f", [strace, "-c", "-f", "-o", os.devnull], wraps=True))
+        monitors.append(Monitor("strace -c -f", [strace, "-c", "-f", "-o", os.devnull], wraps=True,
+                                slow=True))
     else:
         print("bench: strace is not installed: \"strace -c -f\" is left out", file=sys.stderr)
     return monitors
