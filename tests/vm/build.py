@@ -9,7 +9,10 @@ from initramfs import Initramfs
 
 GUEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest")
 
-# A path in the guest for each; tests find what was built beside them there as well.
+CGSCOPE = "cgscope"
+LOAD = "tests/e2e/load"
+
+# In the guest; tests find there what was built beside them as well.
 BPF_DIRECTORY = "/bpf"
 
 Test = collections.namedtuple("Test", "name command environment")
@@ -41,15 +44,23 @@ class Build:
             tests.append(Test(test["name"], command, test["env"]))
         return tests
 
-    def bpf_programs(self):
-        """Paths of the tests of the suite bpf and of the programs that these start."""
+    def _bpf_files(self):
         return [
             path
             for target in self._introspection("targets")
-            if target["type"] == "executable"
-            and target["defined_in"].endswith("/tests/bpf/meson.build")
+            if target["defined_in"].endswith("/tests/bpf/meson.build")
+            and target["type"] in ("executable", "custom")
             for path in target["filename"]
         ]
+
+    def bpf_programs(self):
+        """Paths of the tests of the suite bpf and of the programs that these start."""
+        return [path for path in self._bpf_files() if os.access(path, os.X_OK)]
+
+    def targets(self):
+        """What ninja has to build for a guest."""
+        files = [os.path.relpath(path, self.directory) for path in self._bpf_files()]
+        return [CGSCOPE, LOAD] + files
 
     def write_initramfs(self, path, tests, limit):
         """@tests are run one after the other, each for at most @limit seconds."""
@@ -59,8 +70,8 @@ class Build:
         root.add_device("/dev/console", 5, 1)
         root.add_file("/bin/busybox", self.busybox)
         root.add_link("/bin/sh", "busybox")
-        root.add_file("/bin/cgscope", os.path.join(self.directory, "cgscope"))
-        root.add_file("/bin/load", os.path.join(self.directory, "tests/e2e/load"))
+        root.add_file("/bin/cgscope", os.path.join(self.directory, CGSCOPE))
+        root.add_file("/bin/load", os.path.join(self.directory, LOAD))
         for program in self.bpf_programs() if tests else []:
             root.add_file(os.path.join(BPF_DIRECTORY, os.path.basename(program)), program)
         for name in os.listdir(GUEST):

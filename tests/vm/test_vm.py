@@ -14,17 +14,20 @@ import shutil
 import sys
 import tempfile
 
+import cross
 import kernels
 import machine
 from build import Build
 from cache import Cache
 from debian import Unavailable, say
 
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXIT_SKIP = 77
 CALLS = 4321  # of the workload that the monitor has to find
 TEST_LIMIT_S = 120
+SCALE = 20  # what the loads of the suite bpf are divided by
 BOOT_LIMIT_S = 540
-OUTPUT_LINES = 200  # at most, of a test that failed
+OUTPUT_LINES = 400  # at most, of a test that failed
 KERNEL_MIN = "5.15"
 
 
@@ -175,9 +178,7 @@ def run(arguments):
     with cache.locked(), tempfile.TemporaryDirectory(prefix="cgscope-vm-") as scratch:
         image = arguments.kernel or kernels.get(cache, arguments.name)
         if kernel.arch == "arm64":
-            import cross
-
-            build = cross.build(cache, arguments.build)
+            build = cross.build(cache, arguments.build, arguments.meson.split(), SOURCE)
         else:
             build = native_build(arguments.build)
         tests = [] if arguments.refused else build.bpf_tests()
@@ -189,6 +190,7 @@ def run(arguments):
             "CGROUPS": arguments.cgroups,
             "MONITOR": "refusal" if arguments.refused else "monitor",
             "CALLS": CALLS,
+            "CGSCOPE_TEST_SCALE": SCALE,
         }
         title = "%s, cgroup %s" % (arguments.kernel or arguments.name, arguments.cgroups)
         report = Report(title)
@@ -207,6 +209,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=kernels.KERNELS, help="which of Debian's kernels")
     parser.add_argument("--build", required=True, help="the build directory of meson")
+    parser.add_argument("--meson", default="meson", help="the command that builds for arm64")
     parser.add_argument("--cgroups", choices=["v1", "v2"], default="v2")
     parser.add_argument("--refused", action="store_true", help="the kernel is too old for cgscope")
     parser.add_argument("--kernel", metavar="FILE", help="boot this one in place of Debian's")
