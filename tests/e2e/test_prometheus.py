@@ -187,12 +187,12 @@ class Dashboard(unittest.TestCase):
         port = tools.free_port()
         with contextlib.ExitStack() as stack:
             stack.enter_context(bpf_stats())
+            stack.enter_context(harness.Monitor(
+                '--by', 'container', '--containers-only', '--listen', f'127.0.0.1:{port}', interval=0.5))
             stack.enter_context(harness.Container(INFO, 'badclose=1000', 'write=1000', 'sleep=600000'))
             stack.enter_context(harness.Container(INFO, 'tick=20'))
             stack.enter_context(refused_container())
             stack.enter_context(harness.Pod(INFO, 'tick=30'))
-            stack.enter_context(harness.Monitor(
-                '--by', 'container', '--containers-only', '--listen', f'127.0.0.1:{port}', interval=0.5))
             prometheus = stack.enter_context(tools.Prometheus(port))
             missing = dict(queries)
 
