@@ -374,7 +374,9 @@ static void f35_moved_out_of_an_excluded_cgroup(void **state)
 }
 
 struct renamed {
-	int fds[2];
+	int rename[2]; /* a byte for each to be renamed */
+	int wake[2];   /* a byte for each to return */
+	unsigned *n_renamed;
 	pid_t main_tid;
 };
 
@@ -385,18 +387,19 @@ static void *rename_main(void *data)
 	char path[64], byte;
 	int fd;
 
-	victim_check(read(how->fds[0], &byte, 1) == 1);
+	victim_check(read(how->rename[0], &byte, 1) == 1);
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/comm", how->main_tid);
 	fd = open(path, O_WRONLY);
 	victim_check(write(fd, "selected", 8) == 8);
+	__atomic_add_fetch(how->n_renamed, 1, __ATOMIC_RELEASE);
 	return NULL;
 }
 
 static void renamed_victim(void *data)
 {
 	struct renamed how = *(struct renamed *)data;
-	struct timespec time = { .tv_sec = 1 };
 	pthread_t thread;
+	char byte;
 
 	how.main_tid = gettid();
 	victim_check(prctl(PR_SET_NAME, "selected") == 0);
@@ -404,7 +407,7 @@ static void renamed_victim(void *data)
 	victim_check(pthread_create(&thread, NULL, rename_main, &how) == 0);
 	victim_check(prctl(PR_SET_NAME, "not-selected") == 0);
 	call_often(SYS_getppid, 1);
-	victim_check(syscall(SYS_nanosleep, &time, NULL) == 0);
+	victim_check(syscall(SYS_read, how.wake[0], &byte, 1) == 1);
 	call_often(SYS_sched_yield, 1);
 	_exit(0);
 }
@@ -417,15 +420,20 @@ static void f30_renamed_within_a_call(void **state)
 	unsigned *word = lab_shared(2 * sizeof(*word));
 	pid_t crowd, victims[MOVERS];
 
-	assert_int_equal(pipe(how.fds), 0);
+	assert_int_equal(pipe(how.rename), 0);
+	assert_int_equal(pipe(how.wake), 0);
+	how.n_renamed = lab_shared(sizeof(*how.n_renamed));
 	crowd = crowd_start(lab, lab_group(lab), word);
 	for (int i = 0; i < MOVERS; i++)
 		victims[i] = lab_start(lab, renamed_victim, &how);
 	for (int i = 0; i < MOVERS; i++)
-		lab_wait_blocked(victims[i], victims[i], SYS_nanosleep);
+		lab_wait_blocked(victims[i], victims[i], SYS_read);
 	for (int i = 0; i < MOVERS; i++)
-		assert_int_equal(write(how.fds[1], "", 1), 1);
+		assert_int_equal(write(how.rename[1], "", 1), 1);
+	lab_wait_for(lab, how.n_renamed, MOVERS);
 	crowd_wake(lab, word);
+	for (int i = 0; i < MOVERS; i++)
+		assert_int_equal(write(how.wake[1], "", 1), 1);
 	for (int i = 0; i < MOVERS; i++)
 		lab_reap(lab, victims[i], 0);
 	assert_int_equal(kill(crowd, SIGKILL), 0);
@@ -434,11 +442,13 @@ static void f30_renamed_within_a_call(void **state)
 
 	lab_expect(lab, .call = "getsid", .count = MOVERS);
 	lab_expect(lab, .call = "getppid");
-	lab_expect(lab, .call = "nanosleep"); /* was entered under the other name */
+	lab_expect(lab, .call = "read"); /* was entered under the other name */
 	lab_expect(lab, .call = "sched_yield", .count = MOVERS);
 	lab_close(lab);
-	close(how.fds[0]);
-	close(how.fds[1]);
+	for (int i = 0; i < 2; i++) {
+		close(how.rename[i]);
+		close(how.wake[i]);
+	}
 }
 
 /* ---- cgroups that come and go from the list ---- */
