@@ -30,6 +30,8 @@
 
 #define HINTS 32
 
+#define COPIES_MAX 3
+
 /* As far as TIDs go: PID_MAX_LIMIT. */
 #define TIDS_MAX      (4 << 20)
 #define TIDS_PER_SLOT 8
@@ -71,7 +73,8 @@ struct errno_count {
 
 /*
  * What one task did with one call since the cell was set up. One writer: the task itself.
- * The latency of a call that never returns or was denied is in no sum, maximum or bucket.
+ * The latency of a call that never returns, was denied, or was seen at one end only is in no
+ * sum, maximum or bucket.
  */
 struct cell {
 	__u32 nr;
@@ -168,6 +171,7 @@ struct settings {
 	__u64 seed;		/* random */
 	__u32 cgroup_subsys;	/* index in task->cgroups->subsys, if cgroup_v1 */
 	__u32 cgroup_hierarchy; /* the id that cgroup events must have; 0 is cgroup v2 */
+	__u8 copies; /* of the programs on system calls that are attached, from 1 to COPIES_MAX */
 	bool cgroup_v1;
 	bool filters; /* any of the three below */
 	bool filter_comms;

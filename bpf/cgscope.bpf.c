@@ -8,6 +8,14 @@
  * fold) through the ring buffer when its cells are used up, when it comes to belong to another
  * process name or cgroup, and when the task exits; what has not been folded yet is read where it
  * stands by the task iterator (the dump). Nothing that user space reads is cleared by it.
+ *
+ * Where programs on system calls can be preempted, a task that is blocks the program that it is in
+ * for all others on its CPU, until it runs again: the kernel leaves a program out while the CPU is
+ * in it. There each program is attached several times. The first copy that is not left out acts,
+ * and says so in the task's note; the others have nothing to do. What all of them missed at one
+ * end of a call is made good at its other end: without latency, as that takes both. A call
+ * missed at both ends is lost, and user space knows how many are: what the first copy at sys_enter
+ * missed (the kernel counts that), less made_good.
  */
 #include "vmlinux.h"
 
@@ -33,7 +41,15 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SKIP_SLOTS 4096
 
+/* A task's note. */
+#define NOTE_SKIPPED 0x01 /* it is in a call that a filter leaves out */
+#define NOTE_ENTRY   0x02 /* a copy has acted on the entry, the last one has not come by yet */
+#define NOTE_EXIT    0x04 /* the same of the exit */
+
 #define PID_NAMESPACE_LEVELS 32 /* MAX_PID_NS_LEVEL */
+
+/* After a return from a signal handler, the number that was called is gone. */
+#define NR_FORGOTTEN 0xffffffffu
 
 #define X32_BIT	  0x40000000u
 #define TS_COMPAT 0x0002 /* arch/x86: thread_info.status, set around a 32-bit call */
@@ -78,6 +94,9 @@ __u64 records_made;
 
 __u64 lost[LOSS_N_] __attribute__((aligned(64)));
 
+/* Entries that the first copy missed, and that are no loss: see the head of this file. */
+__u64 made_good __attribute__((aligned(64)));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -99,8 +118,9 @@ struct {
 /*
  * What makes a call cheap that a filter leaves out: neither end looks for the record. The first
  * table holds fingerprints of all that a verdict is made from, for those that were to skip. The
- * second says of each TID whether it is in a call that was skipped so: a byte each, which the
- * task alone writes. A TID that is beyond it takes the long way.
+ * second has a note of each TID, which says whether it is in a call that was skipped so: a byte
+ * each, which the task alone writes. A TID that is beyond it takes the long way, and first
+ * copies only.
  */
 __u64 skip_fingerprints[SKIP_SLOTS];
 
@@ -109,7 +129,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u64); /* of TIDS_PER_SLOT TIDs */
-} skipped_calls SEC(".maps");
+} notes SEC(".maps");
 
 struct comm_key {
 	char comm[COMM_LEN];
@@ -184,13 +204,45 @@ static __always_inline u64 verdict_fingerprint(struct task_struct *task)
 	return hash;
 }
 
-static __always_inline u8 *skipped_call(struct task_struct *task)
+static __always_inline u8 *note_of(struct task_struct *task)
 {
 	u32 tid = task->pid;
 	u32 slot = tid / TIDS_PER_SLOT;
-	u64 *tids = bpf_map_lookup_elem(&skipped_calls, &slot);
+	u64 *tids = bpf_map_lookup_elem(&notes, &slot);
 
-	return tids ? (u8 *)tids + tid % TIDS_PER_SLOT : NULL;
+	if (!tids)
+		return NULL;
+	/* Else the compiler adds first and asks then, which the verifier refuses. */
+	barrier_var(tids);
+	return (u8 *)tids + tid % TIDS_PER_SLOT;
+}
+
+/*
+ * Whether copy @copy is the first to come by this event, of which @taken is the note. The last one
+ * takes the note down, so that one which is found tells of this event and no earlier one. It may be
+ * an old one if the last copy was left out then, and all copies at the other end after
+ * it: this event then passes for acted on, and is among the lost. It is never acted on twice.
+ */
+static __always_inline bool take_event(u8 *note, u32 copy, u8 taken)
+{
+	bool last = copy + 1 == settings.copies;
+
+	if (settings.copies == 1)
+		return true;
+	if (!note)
+		return copy == 0;
+	if (copy > 0 && (*note & taken)) {
+		if (last)
+			*note &= ~taken;
+		return false;
+	}
+	*note = (taken == NOTE_EXIT ? *note & NOTE_SKIPPED : 0) | (last ? 0 : taken);
+	return true;
+}
+
+static __always_inline void count_made_good(void)
+{
+	__sync_fetch_and_add(&made_good, 1);
 }
 
 /*
@@ -322,7 +374,7 @@ static __always_inline u64 wakeup_flag(void)
  * This and other functions below are global, that is not static: the verifier then checks each
  * once by itself, and not along every way that leads to it.
  */
-__noinline int fold(struct task_record *record)
+__noinline int fold_as_named(struct task_record *record)
 {
 	struct batch *batch;
 	u32 n;
@@ -335,7 +387,6 @@ __noinline int fold(struct task_record *record)
 		return 0;
 
 	batch->kind = EVENT_FOLD;
-	bpf_get_current_comm(batch->comm, sizeof(batch->comm));
 	if (bpf_ringbuf_output(&events, batch,
 			       offsetof(struct batch, cells) + n * sizeof(struct cell),
 			       wakeup_flag())) {
@@ -355,6 +406,14 @@ __noinline int fold(struct task_record *record)
 	batch->n_cells = 0;
 	__sync_fetch_and_add(&batch->sequence, 1);
 	return 0;
+}
+
+__noinline int fold(struct task_record *record)
+{
+	if (!record)
+		return 0;
+	bpf_get_current_comm(record->batch.comm, sizeof(record->batch.comm));
+	return fold_as_named(record);
 }
 
 /* Whether all that was worked out for this task still holds. */
@@ -703,6 +762,20 @@ __noinline int on_denied(struct task_record *record, u32 nr, u32 abi)
 	return 0;
 }
 
+/* All that is known of a call whose exit was left out is that it returned. */
+__noinline int on_missed_exit(struct task_record *record)
+{
+	struct cell *cell;
+
+	if (!record)
+		return 0;
+	cell = cell_find(record, record->call_nr, record->call_abi);
+	if (++cell->count == CELL_COUNT_MAX)
+		fold(record);
+	record->phase = PHASE_IDLE;
+	return 0;
+}
+
 static __always_inline void on_no_record(struct task_struct *task, u32 nr)
 {
 	u32 abi = call_abi(task, &nr);
@@ -712,24 +785,30 @@ static __always_inline void on_no_record(struct task_struct *task, u32 nr)
 		count_lost(LOSS_NO_MEMORY, 1);
 }
 
-SEC("raw_tp/sys_enter")
-int BPF_PROG(on_sys_enter, u64 regs, long id)
+static __always_inline void on_entry(u32 nr, u32 copy)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_record *record;
 	u64 fingerprint = 0;
-	u32 nr = id, abi;
-	u8 traits, *skipped;
+	u8 traits, *note = NULL;
+	u32 abi;
 
 	if (!control.enabled)
-		return 0;
+		return;
+	if (settings.copies > 1)
+		note = note_of(task);
+	if (!take_event(note, copy, NOTE_ENTRY))
+		return;
+	if (copy > 0)
+		count_made_good();
 	if (settings.filters) {
 		fingerprint = verdict_fingerprint(task);
 		if (skip_fingerprints[fingerprint % SKIP_SLOTS] == fingerprint) {
-			skipped = skipped_call(task);
-			if (skipped) {
-				*skipped = 1;
-				return 0;
+			if (settings.copies == 1)
+				note = note_of(task);
+			if (note) {
+				*note |= NOTE_SKIPPED;
+				return;
 			}
 		}
 	}
@@ -738,9 +817,12 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 		record = record_new(task);
 		if (!record) {
 			on_no_record(task, nr);
-			return 0;
+			return;
 		}
 	}
+	/* Every call that goes on has an exit: that of the last one was not shown to us. */
+	if (record->phase == PHASE_MEASURED)
+		on_missed_exit(record);
 	if (!record_is_current(record, task))
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE) {
@@ -748,17 +830,14 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 		if (settings.filters && is_in_view(task))
 			skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
 		record->phase = PHASE_LEFT_OUT;
-		return 0;
+		return;
 	}
-	/* Every call that goes on has an exit: one was not shown to us. */
-	if (record->phase == PHASE_MEASURED)
-		count_lost(LOSS_RECURSION, 1);
 
 	abi = call_abi(task, &nr);
 	traits = call_traits(nr, abi);
 	if (traits & TRAIT_EXCLUDED) {
 		record->phase = PHASE_LEFT_OUT;
-		return 0;
+		return;
 	}
 	if (traits & TRAIT_NO_RETURN) {
 		struct cell *cell = cell_find(record, nr, abi);
@@ -766,7 +845,7 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 		record->phase = PHASE_IDLE;
 		if (++cell->count == CELL_COUNT_MAX)
 			fold(record);
-		return 0;
+		return;
 	}
 
 	record->call_nr = nr;
@@ -776,66 +855,13 @@ int BPF_PROG(on_sys_enter, u64 regs, long id)
 		latch_args(record, task, abi);
 	record->phase = PHASE_MEASURED;
 	record->call_start_ns = bpf_ktime_get_ns();
-	return 0;
 }
 
-/* An exit without an entry: of a call refused before it began, or that we came late for. */
-static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record)
+/* Adds what @ret says of the call in @record. Returns its cell. */
+static __always_inline struct cell *count_result(struct task_record *record, s64 ret)
 {
-	u32 nr, abi;
+	struct cell *cell = cell_find(record, record->call_nr, record->call_abi);
 
-	if (record->phase == PHASE_LEFT_OUT) {
-		record->phase = PHASE_IDLE;
-		return;
-	}
-	if (!record_is_current(record, task))
-		record_refresh(record);
-	if (record->verdict != VERDICT_MEASURE)
-		return;
-	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
-	abi = call_abi(task, &nr);
-	if (!(call_traits(nr, abi) & TRAIT_EXCLUDED))
-		on_denied(record, nr, abi);
-}
-
-SEC("raw_tp/sys_exit")
-int BPF_PROG(on_sys_exit, u64 regs, long ret)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_record *record;
-	struct cell *cell;
-	u8 *skipped;
-	u64 ns;
-
-	if (settings.filters) {
-		skipped = skipped_call(task);
-		if (skipped && *skipped) {
-			*skipped = 0;
-			return 0;
-		}
-	}
-	record = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (!record) {
-		/*
-		 * The first event of a task is no call of its own to count: a child returning from
-		 * its parent's fork, or a call that began before we were attached.
-		 */
-		if (control.enabled)
-			record_new(task);
-		return 0;
-	}
-	if (record->phase != PHASE_MEASURED) {
-		if (control.enabled)
-			on_exit_alone(task, record);
-		return 0;
-	}
-
-	ns = bpf_ktime_get_ns() - record->call_start_ns;
-	record->phase = PHASE_IDLE;
-	if (record->call_traits & TRAIT_SIGRETURN)
-		ret = 0;
-
-	cell = cell_find(record, record->call_nr, record->call_abi);
 	if (ret > 0) {
 		add_bytes(record, cell, ret);
 	} else if (ret < 0 && ret >= -MAX_ERRNO) {
@@ -850,30 +876,208 @@ int BPF_PROG(on_sys_exit, u64 regs, long ret)
 			cell->errors++;
 		}
 	}
-	cell_time(cell, ns);
+	return cell;
+}
+
+/* Counts a call whose entry was left out, by what is left of it: no latency, no latched argument.
+ */
+__noinline int on_missed_entry(struct task_record *record, u32 nr, u32 abi, s64 ret)
+{
+	struct cell *cell;
+
+	if (!record)
+		return 0;
+	record->call_nr = nr;
+	record->call_abi = abi;
+	record->call_traits = call_traits(nr, abi);
+	if ((record->call_traits & TRAIT_BYTES_MASK) != BYTES_RETURNED)
+		record->call_traits = BYTES_NONE;
+	cell = count_result(record, ret);
 	if (++cell->count == CELL_COUNT_MAX)
 		fold(record);
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_sched_process_exit, struct task_struct *task)
+/*
+ * Whether an exit without an entry is that of a call refused before it began. If entries may have
+ * been left out, there has to be someone who refuses calls; a tracer may have gone meanwhile.
+ */
+static __always_inline bool is_denied(const struct task_struct *task)
 {
-	struct task_struct *current = bpf_get_current_task_btf();
+	return settings.copies == 1 || task->seccomp.mode || task->ptrace;
+}
+
+/*
+ * An exit without an entry: of a call refused before it began, or that we came late for, or of
+ * which all copies missed the entry. That one cannot be told from a denied one where calls are
+ * refused: it then passes for one, and is among the lost.
+ */
+static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record,
+					  s64 ret)
+{
+	u32 nr, abi;
+
+	if (record->phase == PHASE_LEFT_OUT) {
+		record->phase = PHASE_IDLE;
+		return;
+	}
+	/* By an exec a thread came to another TID, and did not find its note there. */
+	if (record->batch.tid != task->pid) {
+		record_refresh(record);
+		return;
+	}
+	if (!record_is_current(record, task))
+		record_refresh(record);
+	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
+	abi = call_abi(task, &nr);
+	if (record->verdict != VERDICT_MEASURE || (call_traits(nr, abi) & TRAIT_EXCLUDED)) {
+		if (!is_denied(task))
+			count_made_good();
+		return;
+	}
+	if (is_denied(task)) {
+		on_denied(record, nr, abi);
+	} else if (nr != NR_FORGOTTEN) {
+		count_made_good();
+		on_missed_entry(record, nr, abi, ret);
+	}
+}
+
+static __always_inline void on_exit(s64 ret, u32 copy)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_record *record;
-	u8 *skipped;
+	struct cell *cell;
+	u8 *note = NULL;
+	u64 ns;
+
+	if (settings.filters || settings.copies > 1)
+		note = note_of(task);
+	if (!take_event(note, copy, NOTE_EXIT))
+		return;
+	if (settings.filters && note && (*note & NOTE_SKIPPED)) {
+		*note &= ~NOTE_SKIPPED;
+		return;
+	}
+	record = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!record) {
+		/*
+		 * The first event of a task is no call of its own to count: a child returning from
+		 * its parent's fork, or a call that began before we were attached.
+		 */
+		if (control.enabled)
+			record_new(task);
+		return;
+	}
+	if (record->phase != PHASE_MEASURED) {
+		if (control.enabled)
+			on_exit_alone(task, record, ret);
+		return;
+	}
+
+	ns = bpf_ktime_get_ns() - record->call_start_ns;
+	record->phase = PHASE_IDLE;
+	if (record->call_traits & TRAIT_SIGRETURN)
+		ret = 0;
+	cell = count_result(record, ret);
+	cell_time(cell, ns);
+	if (++cell->count == CELL_COUNT_MAX)
+		fold(record);
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(on_sys_enter, u64 regs, long id)
+{
+	on_entry(id, 0);
+	return 0;
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(on_sys_enter_2, u64 regs, long id)
+{
+	on_entry(id, 1);
+	return 0;
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(on_sys_enter_3, u64 regs, long id)
+{
+	on_entry(id, 2);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(on_sys_exit, u64 regs, long ret)
+{
+	on_exit(ret, 0);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(on_sys_exit_2, u64 regs, long ret)
+{
+	on_exit(ret, 1);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(on_sys_exit_3, u64 regs, long ret)
+{
+	on_exit(ret, 2);
+	return 0;
+}
+
+/* Run twice, it finds nothing to do. */
+static __always_inline void task_ends(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_record *record;
+	u8 *note;
 
 	/* exit and exit_group do not return, and the TID will be another task's. */
-	if (settings.filters) {
-		skipped = skipped_call(current);
-		if (skipped)
-			*skipped = 0;
+	if (settings.filters || settings.copies > 1) {
+		note = note_of(task);
+		if (note)
+			*note = 0;
 	}
-	record = bpf_task_storage_get(&tasks, current, NULL, 0);
+	record = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (!record)
-		return 0;
+		return;
+	/* Where exits are shown to us always, this is a call that ends the task, such as reboot. */
+	if (settings.copies > 1 && record->phase == PHASE_MEASURED)
+		on_missed_exit(record);
 	record->phase = PHASE_IDLE;
 	fold(record);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_task_exit, struct task_struct *task)
+{
+	task_ends();
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_task_exit_2, struct task_struct *task)
+{
+	task_ends();
+	return 0;
+}
+
+/*
+ * Behind both, what they missed: when nobody waits for the task any more, its record is still
+ * there. Runs where nothing preempts it.
+ */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_task_free, struct task_struct *task)
+{
+	struct task_record *record = bpf_task_storage_get(&tasks, task, NULL, 0);
+
+	if (!record || record->batch.n_cells == 0)
+		return 0;
+	((u64 *)record->batch.comm)[0] = comm_word(task, 0);
+	((u64 *)record->batch.comm)[1] = comm_word(task, 1);
+	fold_as_named(record);
 	return 0;
 }
 

@@ -53,6 +53,8 @@ struct collector {
 	size_t n_in_flight;
 	size_t in_flight_size;
 	uint64_t interval_start_ns;
+	uint64_t missed_before; /* entries, before counting began */
+	uint64_t unseen;	/* calls, at the end of the interval */
 	uint64_t lost[LOSS_N_]; /* as last reported */
 };
 
@@ -99,11 +101,32 @@ static int check_kernel(char *ret_error, size_t error_size)
 	return -ENOTSUP;
 }
 
+static struct btf *kernel_btf(const char *btf_path)
+{
+	return btf_path ? btf__parse(btf_path, NULL) : btf__load_vmlinux_btf();
+}
+
+/*
+ * How many copies of the programs on system calls to attach: one where the kernel does not let them
+ * be preempted. It ceased to when it let such programs sleep, and this function came.
+ */
+static uint8_t copies_needed(const char *btf_path)
+{
+	struct btf *btf = kernel_btf(btf_path);
+	int id;
+
+	if (!btf)
+		return 1;
+	id = btf__find_by_name_kind(btf, "trace_call_bpf_faultable", BTF_KIND_FUNC);
+	btf__free(btf);
+	return id >= 0 ? COPIES_MAX : 1;
+}
+
 /* The index of a controller in task->cgroups->subsys: it depends on the kernel's configuration. */
 static int find_cgroup_subsys(const char *controller, const char *btf_path, uint32_t *ret)
 {
 	char name[64];
-	struct btf *btf = btf_path ? btf__parse(btf_path, NULL) : btf__load_vmlinux_btf();
+	struct btf *btf = kernel_btf(btf_path);
 	const struct btf_type *type;
 	int id, r = -ENOENT;
 
@@ -162,13 +185,14 @@ static uint32_t pid_max(void)
 }
 
 static int configure(struct cgscope_bpf *skel, const struct collector_options *options,
-		     char *ret_error, size_t error_size)
+		     uint8_t copies, char *ret_error, size_t error_size)
 {
 	struct settings *settings = &skel->rodata->settings;
 	size_t n_comms = options->comms ? options->comms->n : 0;
 	int r = 0;
 
 	fill_traits(settings, options->syscalls);
+	settings->copies = copies;
 	settings->in_flight_ns = options->in_flight_ns ? options->in_flight_ns : UINT64_MAX;
 	settings->filter_comms = n_comms > 0;
 	settings->filter_pids = options->n_pids > 0;
@@ -195,9 +219,8 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 		r = bpf_map__set_max_entries(skel->maps.selected_comms, (uint32_t)n_comms);
 	if (r == 0 && options->n_pids)
 		r = bpf_map__set_max_entries(skel->maps.selected_pids, (uint32_t)options->n_pids);
-	if (r == 0 && settings->filters)
-		r = bpf_map__set_max_entries(skel->maps.skipped_calls,
-					     pid_max() / TIDS_PER_SLOT + 1);
+	if (r == 0 && (settings->filters || copies > 1))
+		r = bpf_map__set_max_entries(skel->maps.notes, pid_max() / TIDS_PER_SLOT + 1);
 	if (r == 0 && options->filter_cgroups)
 		r = bpf_map__set_max_entries(skel->maps.excluded_cgroups, EXCLUDED_CGROUPS_MAX);
 	if (r == 0 && options->ring_bytes)
@@ -216,7 +239,7 @@ enum cgroup_announce {
 };
 
 static int try_load(const struct collector_options *options, enum cgroup_announce announce,
-		    struct cgscope_bpf **ret, char *ret_error, size_t error_size)
+		    uint8_t copies, struct cgscope_bpf **ret, char *ret_error, size_t error_size)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_options, .btf_custom_path = options->btf);
 	struct cgscope_bpf *skel = cgscope_bpf__open_opts(&open_options);
@@ -232,7 +255,13 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 	bpf_program__set_autoload(skel->progs.on_cgroup_mkdir_without_path,
 				  announce == ANNOUNCE_WITHOUT_PATH);
 	bpf_program__set_autoload(skel->progs.on_cgroup_rmdir, announce != ANNOUNCE_NONE);
-	r = configure(skel, options, ret_error, error_size);
+	bpf_program__set_autoload(skel->progs.on_sys_enter_2, copies > 1);
+	bpf_program__set_autoload(skel->progs.on_sys_enter_3, copies > 2);
+	bpf_program__set_autoload(skel->progs.on_sys_exit_2, copies > 1);
+	bpf_program__set_autoload(skel->progs.on_sys_exit_3, copies > 2);
+	bpf_program__set_autoload(skel->progs.on_task_exit_2, copies > 1);
+	bpf_program__set_autoload(skel->progs.on_task_free, copies > 1);
+	r = configure(skel, options, copies, ret_error, error_size);
 	if (r == 0) {
 		r = cgscope_bpf__load(skel);
 		if (r < 0)
@@ -251,6 +280,7 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 static int load(struct collector *collector, const struct collector_options *options,
 		char *ret_error, size_t error_size)
 {
+	uint8_t copies;
 	int r = -EINVAL;
 
 	if (!options->btf && access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
@@ -260,10 +290,11 @@ static int load(struct collector *collector, const struct collector_options *opt
 			       strerror(errno));
 		return -ENOTSUP;
 	}
+	copies = copies_needed(options->btf);
 	for (int announce = 0; announce < ANNOUNCE_N_; announce++) {
 		*last_warning = '\0';
-		r = try_load(options, (enum cgroup_announce)announce, &collector->skel, ret_error,
-			     error_size);
+		r = try_load(options, (enum cgroup_announce)announce, copies, &collector->skel,
+			     ret_error, error_size);
 		if (r == 0) {
 			collector->cgroup_paths = announce == ANNOUNCE_WITH_PATH;
 			break;
@@ -400,6 +431,47 @@ static int attach_one(struct bpf_program *program, struct bpf_link **ret)
 	return 0;
 }
 
+/* How often the kernel left the first copy at sys_enter out, as the CPU was in it already. */
+static uint64_t entries_missed(const struct collector *collector)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(collector->skel->progs.on_sys_enter), &info,
+				   &size) < 0)
+		return 0;
+	return info.recursion_misses;
+}
+
+/*
+ * Calls of which no end was seen, and calls that no filter wants among them: what was never seen
+ * cannot be told apart, so that with filters it is the most that can have been lost. A call whose
+ * entry was left out is one of them until it ends.
+ */
+static uint64_t calls_unseen(const struct collector *collector)
+{
+	/* In this order: an entry is missed first, and made good later. */
+	uint64_t missed = entries_missed(collector) - collector->missed_before;
+	uint64_t good = __atomic_load_n(&collector->skel->bss->made_good, __ATOMIC_SEQ_CST);
+
+	return missed > good ? missed - good : 0;
+}
+
+/*
+ * The lost ones of them: a call in progress may still be made good, and what has been reported as
+ * lost is not taken back. So they are lost if they were unseen an interval ago already, or at
+ * the end.
+ */
+static uint64_t calls_lost_unseen(struct collector *collector)
+{
+	uint64_t before = collector->unseen;
+
+	if (!collector->attached)
+		return collector->unseen;
+	collector->unseen = calls_unseen(collector);
+	return before < collector->unseen ? before : collector->unseen;
+}
+
 /* sys_enter before sys_exit, so that no call is seen ending that was not seen beginning. */
 static int attach(struct collector *collector, char *ret_error, size_t error_size)
 {
@@ -413,9 +485,15 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 		{ skel->progs.on_cgroup_mkdir, &skel->links.on_cgroup_mkdir },
 		{ skel->progs.on_cgroup_mkdir_without_path,
 		  &skel->links.on_cgroup_mkdir_without_path },
-		{ skel->progs.on_sched_process_exit, &skel->links.on_sched_process_exit },
+		{ skel->progs.on_task_free, &skel->links.on_task_free },
+		{ skel->progs.on_task_exit, &skel->links.on_task_exit },
+		{ skel->progs.on_task_exit_2, &skel->links.on_task_exit_2 },
 		{ skel->progs.on_sys_enter, &skel->links.on_sys_enter },
+		{ skel->progs.on_sys_enter_2, &skel->links.on_sys_enter_2 },
+		{ skel->progs.on_sys_enter_3, &skel->links.on_sys_enter_3 },
 		{ skel->progs.on_sys_exit, &skel->links.on_sys_exit },
+		{ skel->progs.on_sys_exit_2, &skel->links.on_sys_exit_2 },
+		{ skel->progs.on_sys_exit_3, &skel->links.on_sys_exit_3 },
 	};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
@@ -433,6 +511,7 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 	}
 	collector->attached = true;
 	collector->interval_start_ns = clock_ns(CLOCK_MONOTONIC);
+	collector->missed_before = entries_missed(collector);
 	__atomic_store_n(&skel->bss->control.enabled, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -644,18 +723,6 @@ static int take_dump(struct collector *collector, size_t size)
 	return 0;
 }
 
-/* How often the kernel left on_sys_enter out because the CPU was in it already. */
-static uint64_t recursion_misses(const struct collector *collector)
-{
-	struct bpf_prog_info info = { 0 };
-	__u32 size = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(collector->skel->progs.on_sys_enter), &info,
-				   &size) < 0)
-		return 0;
-	return info.recursion_misses;
-}
-
 int collector_read(struct collector *collector, struct snapshot *ret)
 {
 	uint64_t lost[LOSS_N_];
@@ -696,7 +763,7 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 
 	for (int i = 0; i < LOSS_N_; i++)
 		lost[i] = __atomic_load_n(&collector->skel->bss->lost[i], __ATOMIC_RELAXED);
-	lost[LOSS_RECURSION] += recursion_misses(collector);
+	lost[LOSS_RECURSION] += calls_lost_unseen(collector);
 	for (int i = 0; i < LOSS_N_; i++) {
 		if (i != LOSS_RING_FULL && lost[i] > collector->lost[i]) {
 			ret->lost[i] = lost[i] - collector->lost[i];
@@ -714,16 +781,21 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 void collector_detach(struct collector *collector)
 {
 	struct cgscope_bpf *skel = collector->skel;
+	struct bpf_link **links[] = {
+		&skel->links.on_sys_enter, &skel->links.on_sys_enter_2, &skel->links.on_sys_enter_3,
+		&skel->links.on_sys_exit,  &skel->links.on_sys_exit_2,	&skel->links.on_sys_exit_3,
+	};
 
 	if (!collector->attached)
 		return;
 	collector->attached = false;
-	/* First of all: an exit whose entry is not shown any more is no denied call. */
+	/* First of all: an exit whose entry is not shown any more is no call to count. */
 	__atomic_store_n(&skel->bss->control.enabled, 0, __ATOMIC_SEQ_CST);
-	bpf_link__destroy(skel->links.on_sys_enter);
-	skel->links.on_sys_enter = NULL;
-	bpf_link__destroy(skel->links.on_sys_exit);
-	skel->links.on_sys_exit = NULL;
+	collector->unseen = calls_unseen(collector);
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+		bpf_link__destroy(*links[i]);
+		*links[i] = NULL;
+	}
 	/*
 	 * A program may still run on another CPU when its link is gone. Programs run within an RCU
 	 * read-side section, and this command waits for all of those (synchronize_rcu).
@@ -759,7 +831,7 @@ bool collector_is_attached(const struct collector *collector)
 	struct bpf_link *links[] = {
 		collector->skel->links.on_sys_enter,
 		collector->skel->links.on_sys_exit,
-		collector->skel->links.on_sched_process_exit,
+		collector->skel->links.on_task_exit,
 	};
 
 	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
