@@ -539,6 +539,22 @@ static void say_hierarchy(const struct monitor *monitor)
 			problem);
 }
 
+/*
+ * In a container's own cgroup namespace all others are out of sight, and the host's root, which
+ * shows them, was not to be had. A node in a container has its pods below; that is as it should be.
+ */
+static void say_partial_view(const struct monitor *monitor)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(monitor->tree);
+
+	if (!cgroup_tree_is_whole(monitor->tree) && !hierarchy->by_evidence)
+		fprintf(stderr,
+			"cgscope: only this container's own cgroups are in sight at %s, so others have no "
+			"names: mount the host's root and give it as --host-root, or start the "
+			"container with --cgroupns=host\n",
+			hierarchy->mount);
+}
+
 /* /proc/PID/root of another process is for its tracers only. */
 static bool is_through_proc(const struct host_root *root)
 {
@@ -565,6 +581,7 @@ static int open_identity(struct monitor *monitor)
 			    host_root_path(monitor->root), strerror(-r));
 	if (options->verbose)
 		say_hierarchy(monitor);
+	say_partial_view(monitor);
 	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));
 	if (r < 0)
 		return fail("%s", *error ? error : strerror(-r));

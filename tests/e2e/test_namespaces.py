@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""cgscope in a container that has a cgroup namespace of its own: the same names as on the host.
+
+What Docker gives on cgroup v2 unless asked for another, also to `docker run --privileged --pid=host`.
+Here it is asked for, whatever the hierarchy.
+"""
+
+import os
+import subprocess
+import unittest
+
+import harness
+import lab
+from harness import Container, Pod, containers, total, value
+
+PRIVATE = ['--cgroupns=private', '--pid=host']
+UNCONFINED = ['--security-opt', 'seccomp=unconfined', '--security-opt', 'apparmor=unconfined']
+PRIVILEGED = ['--privileged']
+# For where Docker itself has not every capability to give, or keeps those of private
+# namespaces from the privileged (cgroup v1).
+NEARLY = ['--cap-add', 'ALL', '--cap-drop', 'SYS_RESOURCE', *UNCONFINED]
+# A pod that is given what it needs and no more. Docker's older ones know of no CAP_BPF.
+FEW = ['--cap-drop', 'ALL', '--cap-add', 'SYS_ADMIN', '--cap-add', 'DAC_READ_SEARCH',
+       '--cap-add', 'SYS_PTRACE', *UNCONFINED]
+HOST = ['-v=/:/host:ro'], ['--host-root', '/host']
+
+
+def setUpModule():
+    global info
+    info = harness.join_lab()
+
+
+def run(options, *arguments):
+    """cgscope in a container: (exit status, records, what it said)."""
+    directory = os.path.dirname(harness.CGSCOPE)
+    volumes = [f'-v={path}:{path}:ro' for path in ('/usr', '/lib', '/lib64', directory)
+               if os.path.exists(path)]
+    result = subprocess.run(
+        ['docker', 'run', '--rm', '--network', 'none', '--label', lab.LABEL, *PRIVATE, *options,
+         *volumes, harness.IMAGE, harness.CGSCOPE, '-i', '0.5', '-n', '4', '-o', 'json', *arguments],
+        env=lab.docker_environment(info), stdin=subprocess.DEVNULL, capture_output=True,
+        check=False, timeout=60)
+    records = [harness.parse(line + b'\n') for line in result.stdout.splitlines()]
+    return result.returncode, records, result.stderr.decode()
+
+
+def identity(record):
+    return {key: record.get(key) for key in ('kind', 'container', 'cgroup', 'resolved',
+                                             'name_source')} | {
+        'pod': value(record, 'k8s', 'pod'), 'namespace': value(record, 'k8s', 'namespace')}
+
+
+class Private(unittest.TestCase):
+    def check(self, options, *arguments):
+        with Container(info, 'tick=50') as container, Pod(info, 'tick=50') as pod:
+            code, inside, err = run(options, *arguments)
+            outside = harness.monitor_once('-n', '3', interval=0.5)
+            for one in container, pod:
+                seen = [[identity(r) for r in one.of(records)] for records in (inside, outside)]
+                self.assertTrue(seen[0], err)
+                self.assertIs(seen[0][0]['resolved'], True)
+                for other in seen[0] + seen[1]:
+                    self.assertEqual(other, seen[0][0])
+                # The very namespace makes its own container the one that is easily taken for "/".
+                self.assertGreater(total(one.of(inside), 'clock_nanosleep'), 10)
+        self.assertEqual((code, err), (0, ''))
+        self.assertEqual([r for r in containers(inside) if '..' in r['cgroup'].get('path', '')], [])
+
+    def privileged(self):
+        code, _, err = run(PRIVILEGED, '--version')
+        return PRIVILEGED if code == 0 or 'docker' not in err else NEARLY
+
+    def test_with_the_root_mounted(self):
+        self.check([*self.privileged(), *HOST[0]], *HOST[1])
+
+    def test_few_capabilities(self):
+        self.check([*FEW, *HOST[0]], *HOST[1])
+
+    def test_without_the_root_mounted(self):
+        """The root of process 1 has all that is needed. A machine may refuse to show that one: then
+        there is nothing to see others by, which is said once, and nothing is made up."""
+        if harness.OTHER_MOUNTS:
+            self.skipTest('the lab is not in the root of process 1')
+        if harness.FIRST_MOUNTS:
+            self.check(self.privileged())
+            return
+        with Container(info, 'tick=50') as container:
+            code, records, err = run(self.privileged())
+        self.assertEqual(code, 0)
+        self.assertIn('--host-root', err)
+        self.assertEqual(err.count('\n'), 1, err)
+        self.assertEqual(container.of(records), [])
+        self.assertEqual([r for r in containers(records) if r['kind'] == 'host'], [])
+
+
+if __name__ == '__main__':
+    harness.main()
