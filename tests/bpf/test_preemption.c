@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * More tasks than CPUs, each of which is preempted at any point: from 7.2 on also inside our
+ * programs, which the kernel then leaves out for all others on that CPU. Whatever it leaves out,
+ * what is reported and what is lost come to the truth, call by call.
+ *
+ * The load has a CPU to itself, since losses cannot be told apart by whose they are: on such
+ * kernels the machine should have little else to do meanwhile.
+ */
+#include "lab.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SPINNERS 8
+#define FORKERS	 4
+#define CALLS	 lab_load(100000) /* of each spinner */
+#define FORKS	 lab_load(2000)	  /* of each forker */
+
+struct load {
+	cpu_set_t cpu;
+	bool guarded;
+	int n_calls;
+	int n_forks;
+};
+
+/* The C library's makes other calls beside. */
+static pid_t plain_fork(void)
+{
+	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static void plain_wait(void)
+{
+	victim_check(syscall(SYS_wait4, -1, NULL, 0, NULL) > 0);
+}
+
+static void spin(const struct load *load)
+{
+	for (int i = 0; i < load->n_calls; i++)
+		(void)syscall(SYS_getppid);
+}
+
+static void fork_often(const struct load *load)
+{
+	for (int i = 0; i < load->n_forks; i++) {
+		if (plain_fork() == 0) {
+			(void)syscall(SYS_getppid);
+			_exit(0);
+		}
+		plain_wait();
+	}
+}
+
+/* One prctl and one seccomp. */
+static void take_a_guard(void)
+{
+	struct sock_filter filter[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+	struct sock_fprog program = { .len = N_ELEMENTS(filter), .filter = filter };
+
+	victim_check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	victim_check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+}
+
+static void load_victim(void *data)
+{
+	const struct load *load = data;
+
+	victim_check(syscall(SYS_sched_setaffinity, 0, sizeof(load->cpu), &load->cpu) == 0);
+	if (load->guarded)
+		take_a_guard();
+	for (int i = 0; i < SPINNERS + FORKERS; i++) {
+		if (plain_fork() == 0) {
+			if (i < SPINNERS)
+				spin(load);
+			else
+				fork_often(load);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < SPINNERS + FORKERS; i++)
+		plain_wait();
+}
+
+static uint64_t calls_of(const struct load *load)
+{
+	uint64_t spinner = (uint64_t)load->n_calls + 1;
+	uint64_t forker = (uint64_t)load->n_forks * 4 + 1;
+
+	return 1 + (load->guarded ? 2 : 0) + (SPINNERS + FORKERS) * 2 + 1 + SPINNERS * spinner +
+	       FORKERS * forker;
+}
+
+static bool kernel_preempts_programs(void)
+{
+	struct utsname name;
+	unsigned major, minor;
+
+	assert_int_equal(uname(&name), 0);
+	assert_int_equal(sscanf(name.release, "%u.%u", &major, &minor), 2);
+	return major > 6 || (major == 6 && minor > 18);
+}
+
+static void run_load(struct lab *lab, bool guarded)
+{
+	struct load load = { .guarded = guarded, .n_calls = CALLS, .n_forks = FORKS };
+	uint64_t truth = calls_of(&load), lost;
+	struct call_stats sum;
+	cpu_set_t all, others;
+	int cpu = CPU_SETSIZE - 1;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	if (CPU_COUNT(&all) < 2)
+		lab_leave_out("there is one CPU, and the load is to have it to itself");
+	while (!CPU_ISSET(cpu, &all))
+		cpu--;
+	CPU_ZERO(&load.cpu);
+	CPU_SET(cpu, &load.cpu);
+	others = all;
+	CPU_CLR(cpu, &others);
+	assert_int_equal(sched_setaffinity(0, sizeof(others), &others), 0);
+	lab_reap(lab, lab_start(lab, load_victim, &load), 0);
+	/* A task whose end was left out is counted when its memory is freed. */
+	lab_sleep_ms(lab, 300);
+	lab_settle(lab);
+	/* A call is lost if it was missing an interval ago already. */
+	lab_read(lab, NULL);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+
+	sum = lab_sum(lab, .call = NULL);
+	lost = lab_lost(lab, LOSS_RECURSION);
+	(void)fprintf(stderr, "%ju calls, %ju counted, %ju lost, %ju denied\n", (uintmax_t)truth,
+		      (uintmax_t)sum.count, (uintmax_t)lost, (uintmax_t)sum.denied);
+	lab_assert(lab, sum.count + lost == truth);
+	lab_assert(lab, sum.errors == 0 && sum.interrupted == 0);
+	if (!kernel_preempts_programs()) {
+		lab_expect_nothing_lost(lab);
+		lab_assert(lab, sum.denied == 0);
+		lab_expect(lab, .call = "getppid",
+			   .count = SPINNERS * (uint64_t)CALLS + FORKERS * (uint64_t)FORKS);
+		return;
+	}
+	lab_assert(lab, lost < truth / 4);
+	/* Where calls can be refused, an exit alone may be that of a refused one. */
+	lab_assert(lab, sum.denied <= (guarded ? lost : 0));
+}
+
+static void f25_preempted(void **state)
+{
+	if (prctl(PR_GET_SECCOMP) != 0)
+		lab_leave_out("a seccomp filter is on all that runs here");
+	run_load(*state, false);
+}
+
+static void f25_preempted_under_a_filter(void **state)
+{
+	run_load(*state, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		lab_test(f25_preempted),
+		lab_test(f25_preempted_under_a_filter),
+	};
+
+	return lab_main(tests, NULL);
+}
