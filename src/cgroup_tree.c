@@ -359,20 +359,24 @@ static enum cgroup_mount_kind first_v1(const struct cgroup_mounts *mounts)
  * With both versions there, only some runtimes join v2, and in the others' containers the v2 id
  * is that of the daemon or of the root: plausible, and wrong. So v2 needs proof.
  */
-static int choose(const struct cgroup_mounts *mounts, enum cgroup_mount_kind *ret_kind,
+static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mount_kind *ret_kind,
 		  struct cgroup_hierarchy *hierarchy)
 {
 	enum cgroup_mount_kind v1 = first_v1(mounts), kind = CGROUP_MOUNT_V2;
 	bool has_v1 = v1 != CGROUP_MOUNT_KIND_N_;
 	bool has_v2 = mounts->of[CGROUP_MOUNT_V2].fd >= 0;
 
-	if (!has_v1 && !has_v2)
+	if ((!has_v1 && !has_v2) || (other && !(has_v1 && has_v2)))
 		return -ENOENT;
 	hierarchy->is_hybrid = has_v1 && has_v2;
 	hierarchy->by_evidence = has_v2 && has_container(&mounts->of[CGROUP_MOUNT_V2]);
 	if (has_v1 && !hierarchy->by_evidence) {
 		kind = v1;
 		hierarchy->by_evidence = has_container(&mounts->of[v1]);
+	}
+	if (other) {
+		kind = kind == CGROUP_MOUNT_V2 ? v1 : CGROUP_MOUNT_V2;
+		hierarchy->by_evidence = has_container(&mounts->of[kind]);
 	}
 
 	hierarchy->v1 = kind != CGROUP_MOUNT_V2;
@@ -399,7 +403,7 @@ static void find_prefix(struct cgroup_tree *tree, const char *view)
 		strcpy(tree->prefix, view);
 }
 
-int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret)
+static int open_tree(const struct host_root *root, bool other, struct cgroup_tree **ret)
 {
 	_cleanup_(cgroup_tree_closep) struct cgroup_tree *tree = NULL;
 	_cleanup_(cgroup_mounts_done) struct cgroup_mounts mounts = CGROUP_MOUNTS_NONE;
@@ -415,7 +419,7 @@ int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret)
 	r = cgroup_mounts_find(root, &mounts);
 	if (r < 0)
 		return r;
-	r = choose(&mounts, &kind, &tree->hierarchy);
+	r = choose(&mounts, other, &kind, &tree->hierarchy);
 	if (r < 0)
 		return r;
 
@@ -434,6 +438,16 @@ int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret)
 	test_handles(tree);
 	*ret = TAKE_PTR(tree);
 	return 0;
+}
+
+int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret)
+{
+	return open_tree(root, false, ret);
+}
+
+int cgroup_tree_open_other(const struct host_root *root, struct cgroup_tree **ret)
+{
+	return open_tree(root, true, ret);
 }
 
 void cgroup_tree_close(struct cgroup_tree *tree)

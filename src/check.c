@@ -14,8 +14,11 @@
 #include "cleanup.h"
 #include "collector.h"
 #include "host_root.h"
+#include "identity.h"
 #include "privileges.h"
+#include "resolver.h"
 #include "runtime/runtime.h"
+#include "text.h"
 
 /* include/linux/proc_ns.h: PROC_PID_INIT_INO, an inode number that no other namespace gets. */
 #define INITIAL_PID_NAMESPACE 4026531836ul
@@ -172,6 +175,48 @@ static void check_runtimes(struct check *check, const struct host_root *root)
 		fprintf(check->out, "  no state below %s\n", host_root_path(root));
 }
 
+struct nameless {
+	struct resolver *resolver;
+	size_t n_containers;
+	size_t n;
+	char first[CGROUP_PATH_MAX];
+};
+
+static int count_nameless(const char *path, uint64_t id, void *data)
+{
+	struct nameless *nameless = data;
+	const struct identity *identity = resolver_identify(nameless->resolver, id, 0);
+
+	/* Once a container: what is below one has the same identity. */
+	if (!identity_in_container(identity) || !identity->cgroup_path ||
+	    strcmp(identity->cgroup_path, path) != 0)
+		return 0;
+	nameless->n_containers++;
+	if (!identity->resolved && nameless->n++ == 0)
+		(void)text_to_word(path, strlen(path), nameless->first, sizeof(nameless->first));
+	return 0;
+}
+
+/* The most frequent complaint about tools of this kind is that only ids are shown. */
+static void check_names(struct check *check, const struct host_root *root, struct cgroup_tree *tree)
+{
+	struct nameless nameless = { 0 };
+
+	if (resolver_new(root, tree, &nameless.resolver) < 0)
+		return;
+	(void)resolver_prime(nameless.resolver, 0);
+	(void)cgroup_tree_walk(tree, count_nameless, &nameless);
+	resolver_free(nameless.resolver);
+	if (nameless.n == 0)
+		say(check, VERDICT_OK, "names", "%zu containers, all known", nameless.n_containers);
+	else
+		say(check, VERDICT_NOTE, "names",
+		    "of %zu containers %zu are known by id only, such as %s: their runtime's state "
+		    "is in none of the places above; one that a daemon got on its command line "
+		    "(dockerd --data-root) is found if its configuration file says so as well",
+		    nameless.n_containers, nameless.n, nameless.first);
+}
+
 static void cgroup_tree_closep(struct cgroup_tree **tree)
 {
 	cgroup_tree_close(*tree);
@@ -203,6 +248,8 @@ int check_machine(const struct options *options, FILE *out)
 				check_programs(&check, options, tree);
 		}
 		check_runtimes(&check, root);
+		if (tree)
+			check_names(&check, root, tree);
 	}
-	return check.failed || ferror(out) ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check.failed || fflush(out) != 0 || ferror(out) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

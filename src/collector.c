@@ -266,7 +266,8 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 		r = cgscope_bpf__load(skel);
 		if (r < 0)
 			(void)snprintf(ret_error, error_size,
-				       "the kernel refused the BPF programs: %s%s%s", strerror(-r),
+				       "the kernel refused the BPF programs: %s%s%s%s", strerror(-r),
+				       r == -EMFILE ? " (raise the limit: ulimit -n 64)" : "",
 				       *last_warning ? "; " : "", last_warning);
 	}
 	if (r < 0) {
@@ -277,12 +278,32 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 	return 0;
 }
 
+/* libbpf's own errors (from 4000 on) do not name the file. */
+static int check_btf_file(const char *path, char *ret_error, size_t error_size)
+{
+	struct btf *btf;
+	int r;
+
+	if (!path)
+		return 0;
+	btf = kernel_btf(path);
+	r = btf ? 0 : -errno;
+	btf__free(btf);
+	if (r < 0)
+		(void)snprintf(ret_error, error_size, "--btf \"%s\": %s", path,
+			       r > -4000 ? strerror(-r) : "it holds no BTF");
+	return r;
+}
+
 static int load(struct collector *collector, const struct collector_options *options,
 		char *ret_error, size_t error_size)
 {
 	uint8_t copies;
 	int r = -EINVAL;
 
+	r = check_btf_file(options->btf, ret_error, error_size);
+	if (r < 0)
+		return r;
 	if (!options->btf && access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
 		(void)snprintf(ret_error, error_size,
 			       "/sys/kernel/btf/vmlinux: %s; cgscope needs a kernel with "

@@ -94,6 +94,13 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 	return EXIT_FAILURE;
 }
 
+static int flush_stdout(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	return fail("cannot write to standard output: %s", strerror(errno));
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -472,6 +479,7 @@ static int open_signals(struct monitor *monitor)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP); /* the terminal is closed: what was counted still goes out */
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return -errno;
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -561,6 +569,31 @@ static bool is_through_proc(const struct host_root *root)
 	return root && strncmp(host_root_path(root), "/proc/", strlen("/proc/")) == 0;
 }
 
+/*
+ * On a hybrid, cgroups named by --cgroup that are in the other hierarchy only say which one is
+ * meant.
+ */
+static int select_in_other_hierarchy(struct monitor *monitor)
+{
+	struct cgroup_tree *tree;
+	char error[8192];
+	int r;
+
+	r = cgroup_tree_open_other(monitor->root, &tree);
+	if (r < 0)
+		return r;
+	r = selection_new(monitor->options, tree, &monitor->selection, error, sizeof(error));
+	if (r < 0) {
+		cgroup_tree_close(tree);
+		return r;
+	}
+	cgroup_tree_close(monitor->tree);
+	monitor->tree = tree;
+	/* What was asked for is there, whatever appears elsewhere. */
+	monitor->hierarchy_settled = true;
+	return 0;
+}
+
 static int open_identity(struct monitor *monitor)
 {
 	const struct options *options = monitor->options;
@@ -579,12 +612,12 @@ static int open_identity(struct monitor *monitor)
 	if (r < 0)
 		return fail("no cgroup file system found below %s: %s",
 			    host_root_path(monitor->root), strerror(-r));
+	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));
+	if (r < 0 && select_in_other_hierarchy(monitor) < 0)
+		return fail("%s", *error ? error : strerror(-r));
 	if (options->verbose)
 		say_hierarchy(monitor);
 	say_partial_view(monitor);
-	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));
-	if (r < 0)
-		return fail("%s", *error ? error : strerror(-r));
 	r = resolver_new(monitor->root, monitor->tree, &monitor->resolver);
 	if (r < 0)
 		return fail("cannot set up the resolver: %s", strerror(-r));
@@ -675,6 +708,16 @@ static void monitor_done(struct monitor *monitor)
 	closep(&monitor->timer_fd);
 }
 
+/* Not an error, since PIDs come and go; but mostly a typing error. */
+static void say_missing_pids(const struct options *options)
+{
+	for (size_t i = 0; i < options->n_pids; i++) {
+		if (kill(options->pids[i], 0) < 0 && errno == ESRCH)
+			fprintf(stderr, "cgscope: --pid %d: there is no such process now\n",
+				options->pids[i]);
+	}
+}
+
 static int run_monitor(const struct options *options)
 {
 	_cleanup_(monitor_done) struct monitor monitor = {
@@ -695,6 +738,7 @@ static int run_monitor(const struct options *options)
 	r = open_identity(&monitor);
 	if (r)
 		return r;
+	say_missing_pids(options);
 	unmatched = selection_unmatched_glob(monitor.selection, monitor.tree);
 	if (unmatched)
 		fprintf(stderr, "cgscope: --cgroup \"%s\" matches no cgroup yet, waiting for one\n",
@@ -726,7 +770,7 @@ static int print_version(void)
 	printf("cgscope %s\nlibbpf %s\n", CGSCOPE_VERSION, collector_libbpf_version());
 	if (uname(&name) == 0)
 		printf("kernel %s %s\n", name.release, name.machine);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return flush_stdout();
 }
 
 static int run(const struct options *options)
@@ -761,7 +805,7 @@ int main(int argc, char **argv)
 		return run(&options);
 	case OPTIONS_HELP:
 		options_help(stdout);
-		return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		return flush_stdout();
 	case OPTIONS_VERSION:
 		return print_version();
 	case OPTIONS_ERROR:

@@ -73,7 +73,7 @@ static void *sleep_for_good(void *data)
 
 static void join_cgroup(const char *path)
 {
-	char file[4096];
+	char file[4096 + sizeof("/cgroup.procs")];
 	int fd;
 
 	(void)snprintf(file, sizeof(file), "%s/cgroup.procs", path);
