@@ -212,8 +212,8 @@ static void check_names(struct check *check, const struct host_root *root, struc
 	else
 		say(check, VERDICT_NOTE, "names",
 		    "of %zu containers %zu are known by id only, such as %s: their runtime's state "
-		    "is in none of the places above; one that a daemon got on its command line "
-		    "(dockerd --data-root) is found if its configuration file says so as well",
+		    "is in none of the places above. What a daemon is given on its command line "
+		    "(dockerd --data-root) is not looked at: put it into its configuration file",
 		    nameless.n_containers, nameless.n, nameless.first);
 }
 

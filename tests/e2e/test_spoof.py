@@ -83,6 +83,17 @@ class FromTheInside(unittest.TestCase):
             self.assertEqual(set(record.get('k8s', {})) - {'node'}, set())
 
 
+class Check(unittest.TestCase):
+    def test_says_what_has_no_name(self):
+        path = '/docker/' + os.urandom(32).hex()
+        with Container(info, 'tick=50'):
+            before = harness.cgscope('check', *harness.ROOT_OPTIONS)[1]
+            with Cgroup(path):
+                _, after, _ = harness.cgscope('check', *harness.ROOT_OPTIONS)
+        self.assertNotIn(path, before)
+        self.assertRegex(after, r'names +note +of \d+ containers \d+ are known by id only')
+
+
 class State(unittest.TestCase):
     """What a container might get to plant where its state is."""
 
