@@ -205,6 +205,20 @@ static int inspect_system(const struct host_root *root, const struct runtime_que
 	return result;
 }
 
+/* As above, of the user's own daemon: below a directory that is the user's. */
+static int check_users_bundle(const struct host_root *root, uid_t uid,
+			      const struct runtime_query *query)
+{
+	_cleanup_(json_decrefp) json_t *config = NULL;
+	char run[64], path[STATE_PATH_MAX];
+
+	snprintf(run, sizeof(run), "/run/user/%u", (unsigned)uid);
+	snprintf(path, sizeof(path),
+		 "docker/containerd/daemon/io.containerd.runtime.v2.task/moby/%s/config.json",
+		 query->link->id);
+	return state_read_bundle(root, run, path, uid, query, &config);
+}
+
 /* Rootless: the user's own store, below a home where the user may put links as they please. */
 static int inspect_user(const struct host_root *root, uid_t uid, const struct runtime_query *query,
 			struct container *ret)
@@ -245,7 +259,8 @@ static int docker_inspect(const struct host_root *root, const struct runtime_que
 		return -EPERM;
 	if (r == -ENOENT && is_users) {
 		r = inspect_user(root, uid, query, &container);
-		if (r == 0 && !looks_like_docker(query))
+		if (r == 0 &&
+		    (!looks_like_docker(query) || check_users_bundle(root, uid, query) == -EPERM))
 			return -EPERM;
 	} else if (r == 0) {
 		int bundle = check_bundle(root, query);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/cleanup.h"
@@ -12,6 +13,8 @@ static const char *const default_roots[] = {
 	"/run/containers/storage",
 	"/var/lib/containers/storage",
 };
+
+#define CRIO_PARTS "/etc/crio/crio.conf.d"
 
 /* Where they are configured: which file, in which table. The later ones are the distribution's. */
 static const struct {
@@ -41,22 +44,44 @@ static void add(struct storage_list *list, const char *dir, const char *driver)
 	list->n++;
 }
 
+static void add_configured(const struct host_root *root, size_t i, const char *file,
+			   struct storage_list *ret)
+{
+	const char *text = host_cache_text(root, file);
+	char dir[STATE_PATH_MAX - 64], driver[32];
+
+	if (!state_toml(text, configs[i].table, configs[i].driver, driver, sizeof(driver)) ||
+	    !host_root_id_is_safe(driver))
+		strcpy(driver, "overlay");
+	for (size_t k = 0; k < 2; k++)
+		if (state_toml(text, configs[i].table, configs[i].keys[k], dir, sizeof(dir)))
+			add(ret, dir, driver);
+}
+
+/* CRI-O's file may be in parts; each that names a place adds it. */
+static void add_dropped_in(const struct host_root *root, struct storage_list *ret)
+{
+	const char *listed = host_cache_list(root, CRIO_PARTS);
+	_cleanup_(freep) char *names =
+		listed ? strdup(listed) : NULL; /* what is read may displace it */
+	char *name, *rest;
+
+	for (name = names ? strtok_r(names, "/", &rest) : NULL; name && ret->n < STORAGES_MAX;
+	     name = strtok_r(NULL, "/", &rest)) {
+		char path[STATE_PATH_MAX];
+
+		if (host_root_id_is_safe(name) &&
+		    snprintf(path, sizeof(path), CRIO_PARTS "/%s", name) < (int)sizeof(path))
+			add_configured(root, 0, path, ret);
+	}
+}
+
 void storage_find(const struct host_root *root, struct storage_list *ret)
 {
 	ret->n = 0;
-	for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
-		const char *text = host_cache_text(root, configs[i].file);
-		char dir[STATE_PATH_MAX - 64], driver[32];
-
-		if (!state_toml(text, configs[i].table, configs[i].driver, driver,
-				sizeof(driver)) ||
-		    !host_root_id_is_safe(driver))
-			strcpy(driver, "overlay");
-		for (size_t k = 0; k < 2; k++)
-			if (state_toml(text, configs[i].table, configs[i].keys[k], dir,
-				       sizeof(dir)))
-				add(ret, dir, driver);
-	}
+	for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++)
+		add_configured(root, i, configs[i].file, ret);
+	add_dropped_in(root, ret);
 	for (size_t i = 0; i < sizeof(default_roots) / sizeof(default_roots[0]); i++)
 		add(ret, default_roots[i], "overlay");
 }

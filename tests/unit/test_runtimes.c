@@ -272,6 +272,10 @@ static void test_docker_roots(void **state)
 			"source=docker-config");
 }
 
+#define USERS_BUNDLE                                                                               \
+	"run/user/1000/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/" A             \
+	"/config.json"
+
 static void test_docker_rootless(void **state)
 {
 	struct fake_root *fake = *state;
@@ -286,6 +290,14 @@ static void test_docker_rootless(void **state)
 	assert_resolves(fake, path,
 			"container id=" A " name=mine runtime=docker image=nginx:1 "
 			"source=docker-config");
+	/* Under the cgroup that their daemon has given it, and no other. */
+	fake_write(fake, USERS_BUNDLE, "{\"linux\":{\"cgroupsPath\":\"user.slice:docker:" A "\"}}");
+	assert_resolves(fake, path,
+			"container id=" A " name=mine runtime=docker image=nginx:1 "
+			"source=docker-config");
+	fake_write(fake, USERS_BUNDLE, "{\"linux\":{\"cgroupsPath\":\"x.slice:docker:" A "\"}}");
+	assert_resolves(fake, path, "unit unit=user@1000.service/docker-" A ".scope");
+	fake_unlink(fake, USERS_BUNDLE);
 	/* Not everybody's. */
 	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
 	/* What the system's store knows is not a user's, whatever that one has written down. */
@@ -336,7 +348,8 @@ static void write_crio(struct fake_root *fake, const char *path, const char *typ
 static void test_crio(void **state)
 {
 	static const char *const roots[] = { "/run/containers/storage",
-					     "/var/lib/containers/storage", "/srv/crio" };
+					     "/var/lib/containers/storage", "/srv/crio",
+					     "/srv/part" };
 	struct fake_root *fake = *state;
 	const char *slice = "/kubepods.slice/kubepods-pod" POD_ ".slice/crio-" A;
 	char path[512], crun[512];
@@ -345,6 +358,8 @@ static void test_crio(void **state)
 	fake_write(fake, "etc/crio/crio.conf",
 		   "[crio]\n# root = \"/no\"\nroot = \"/srv/crio\"\n"
 		   "[crio.api]\nroot = \"/neither\"\n");
+	fake_write(fake, "etc/crio/crio.conf.d/10-root", "[crio]\nrunroot = \"/srv/part\"\n");
+	fake_write(fake, "etc/crio/crio.conf.d/20-other", "[crio.image]\npause_image = \"p\"\n");
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
 		snprintf(path, sizeof(path), "%s%s", roots[i], CRIO_STORE);
 		write_crio(fake, path, "container");
