@@ -287,7 +287,7 @@ static void crowd_victim(void *data)
 	crowd_round = data;
 	victim_check(prctl(PR_SET_NAME, "not-selected") == 0);
 	victim_check(pthread_attr_init(&attr) == 0);
-	victim_check(pthread_attr_setstacksize(&attr, 65536) == 0);
+	victim_check(pthread_attr_setstacksize(&attr, 131072) == 0);
 	for (int i = 0; i < CROWD; i++)
 		victim_check(pthread_create(&thread, &attr, crowd_member, NULL) == 0);
 	/* The word behind says that all are there. */
