@@ -266,7 +266,8 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 		r = cgscope_bpf__load(skel);
 		if (r < 0)
 			(void)snprintf(ret_error, error_size,
-				       "the kernel refused the BPF programs: %s%s%s%s", strerror(-r),
+				       "the kernel refused the BPF programs: %s%s%s%s",
+				       strerror(-r),
 				       r == -EMFILE ? " (raise the limit: ulimit -n 64)" : "",
 				       *last_warning ? "; " : "", last_warning);
 	}
