@@ -342,7 +342,7 @@ static bool set_verbose(struct parse *parse, const char *value)
 
 static const struct option_spec specs[] = {
 	{ 'i', "interval", "SECONDS",
-	  "flush interval (default 10); decimals allowed, at least 0.01", set_interval },
+	  "flush interval (default 10); decimals allowed, 0.01 to 86400", set_interval },
 	{ 'n', "intervals", "N", "stop after N intervals", set_intervals },
 	{ 'c', "comm", "NAME",
 	  "only tasks whose own name or whose process's name is NAME\n"
@@ -581,7 +581,6 @@ void options_help(FILE *out)
 	      "\n"
 	      "Usage:\n"
 	      "  cgscope [OPTIONS]                     monitor until SIGINT or SIGTERM\n"
-	      "  cgscope top [OPTIONS]                 the same, as an interactive screen\n"
 	      "  cgscope resolve [OPTIONS] TARGET...   explain what a cgroup path, a line of\n"
 	      "                                        /proc/PID/cgroup, a cgroup id or a PID is\n"
 	      "  cgscope check [OPTIONS]               say whether this machine can run cgscope, and\n"
