@@ -13,7 +13,9 @@
 #include "src/cleanup.h"
 #include "src/host_cache.h"
 
-#define LIST_MAX (16u << 20)
+#define LIST_MAX	 (16u << 20)
+#define USERS_CONFIG_MAX (64u << 10)
+#define DEFAULT_STORE	 ".local/share/containers/storage"
 
 static const char *const lists[] = { "containers.json", "volatile-containers.json" };
 
@@ -140,23 +142,62 @@ static int inspect_system(const struct host_root *root, const struct runtime_que
 	return inspect_stores(root, stores, found.n, query, ret);
 }
 
+/*
+ * What the user's own storage.conf says of the place and the driver, if that is below the home: ""
+ * or with a last slash. Elsewhere it is not looked at, since a user could name any place of the
+ * system.
+ */
+static void find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
+			     size_t size)
+{
+	_cleanup_(freep) char *text = NULL;
+	char place[STATE_PATH_MAX / 2], driver[32];
+	const char *below = place;
+	int fd, n;
+
+	ret[0] = 0;
+	fd = host_cache_dir(root, home);
+	if (fd < 0 || host_root_read_at(root, fd, ".config/containers/storage.conf",
+					USERS_CONFIG_MAX, uid, &text, NULL) < 0)
+		return;
+	if (!state_toml(text, "storage", "driver", driver, sizeof(driver)) ||
+	    !host_root_id_is_safe(driver))
+		strcpy(driver, "overlay");
+	if (!state_toml(text, "storage", "graphroot", place, sizeof(place)))
+		strcpy(place, "$HOME/" DEFAULT_STORE);
+
+	if (strncmp(below, "$HOME/", strlen("$HOME/")) == 0)
+		below += strlen("$HOME/");
+	else if (strncmp(below, home, strlen(home)) == 0 && below[strlen(home)] == '/')
+		below += strlen(home) + 1;
+	else
+		return;
+	n = snprintf(ret, size, "%s/%s-containers/", below, driver);
+	if (n < 0 || (size_t)n >= size)
+		ret[0] = 0;
+}
+
 /* Rootless: below the home, where the user may put links as they please, and in /run/user. */
 static int inspect_user(const struct host_root *root, uid_t uid, const struct runtime_query *query,
 			struct container *ret)
 {
-	char home[STATE_PATH_MAX], run[STATE_PATH_MAX];
+	char home[STATE_PATH_MAX], run[STATE_PATH_MAX], configured[STATE_PATH_MAX];
 	struct store stores[] = {
-		{ home, ".local/share/containers/storage/overlay-containers/", uid },
-		{ home, ".local/share/containers/storage/vfs-containers/", uid },
+		{ home, DEFAULT_STORE "/overlay-containers/", uid },
+		{ home, DEFAULT_STORE "/vfs-containers/", uid },
 		{ run, "containers/overlay-containers/", uid },
+		{ run, "containers/vfs-containers/", uid },
+		{ home, configured, uid },
 	};
+	size_t n = sizeof(stores) / sizeof(stores[0]);
 	int r;
 
 	r = state_home(root, uid, home, sizeof(home));
 	if (r < 0)
 		return r;
 	snprintf(run, sizeof(run), "/run/user/%u", (unsigned)uid);
-	return inspect_stores(root, stores, sizeof(stores) / sizeof(stores[0]), query, ret);
+	find_users_store(root, uid, home, configured, sizeof(configured));
+	return inspect_stores(root, stores, configured[0] ? n : n - 1, query, ret);
 }
 
 static bool podman_match(const struct runtime_query *query)

@@ -488,6 +488,43 @@ static void test_podman_rootless(void **state)
 	assert_resolves(fake, path, "unit unit=user@1000.service/libpod-" A ".scope");
 }
 
+/* A user may have the store elsewhere, but not anywhere. */
+static void test_podman_moved_by_its_user(void **state)
+{
+	static const struct {
+		const char *config;
+		const char *store; /* where one is then */
+		bool is_found;
+	} cases[] = {
+		{ "graphroot = \"$HOME/big/store\"", "/home/ann/big/store/overlay-containers/",
+		  true },
+		{ "graphroot = \"/home/ann/big\"\ndriver = 'btrfs'",
+		  "/home/ann/big/btrfs-containers/", true },
+		{ "driver = \"zfs\"", "/home/ann/.local/share/containers/storage/zfs-containers/",
+		  true },
+		{ "graphroot = \"/srv/ann\"", "/srv/ann/overlay-containers/", false },
+		{ "graphroot = \"$HOME/../bob\"", "/home/bob/overlay-containers/", false },
+		{ "graphroot = \"/home/anna\"", "/home/anna/overlay-containers/", false },
+		{ "driver = \"../x\"", "/home/ann/.local/share/containers/storage/../x-containers/",
+		  false },
+	};
+	struct fake_root *fake = *state;
+
+	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_write(fake, "home/ann/.config/containers/storage.conf", "[storage]\n%s\n",
+			   cases[i].config);
+		write_podman(fake, cases[i].store, "user.slice:libpod:" A, "containers.json");
+		assert_resolves(fake,
+				"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" A
+				".scope",
+				cases[i].is_found ? "container id=" A " name=db runtime=podman "
+						    "image=quay.io/pg:16 source=podman-storage"
+						  : "container id=" A " runtime=podman unresolved");
+		fake_unlink(fake, cases[i].store);
+	}
+}
+
 /* Both keep their containers in one store. */
 static void test_shared_storage(void **state)
 {
@@ -827,6 +864,7 @@ int main(void)
 		TEST(test_podman),
 		TEST(test_podman_infra),
 		TEST(test_podman_rootless),
+		TEST(test_podman_moved_by_its_user),
 		TEST(test_shared_storage),
 		TEST(test_lxc),
 		TEST(test_machines),
