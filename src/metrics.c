@@ -55,6 +55,7 @@ static void group_free(struct group *group)
 {
 	free(group->labels);
 	free(group->series);
+	free(group->seen);
 	free(group);
 }
 
@@ -393,9 +394,41 @@ static struct series *add_series(struct metrics *metrics, struct group *group, u
 #define NR_OTHER  UINT32_MAX
 #define ABI_OTHER UINT32_MAX
 
-/* The series of a call: its own, as long as there are such, else "other". NULL without memory. */
+/* Whether the call was seen in an interval before this one; notes it. */
+static bool is_seen_again(const struct metrics *metrics, struct group *group, uint32_t nr,
+			  uint32_t abi)
+{
+	if (!group->seen)
+		group->seen = calloc(SEEN_MAX, sizeof(*group->seen));
+	if (!group->seen)
+		return false;
+	for (uint32_t i = 0; i < group->n_seen; i++) {
+		if (group->seen[i].nr == nr && group->seen[i].abi == abi)
+			return group->seen[i].interval < metrics->n_intervals;
+	}
+	if (group->n_seen < SEEN_MAX)
+		group->seen[group->n_seen++] = (struct seen_call){ nr, abi, metrics->n_intervals };
+	return false;
+}
+
+/*
+ * A container's start makes more different calls than the rest of its life, and the runtime
+ * makes some in it before. So where not all can have series of their own (@scarce), half of them
+ * are for calls that come again.
+ */
+static bool gets_series(const struct metrics *metrics, struct group *group, uint32_t nr,
+			uint32_t abi, bool scarce)
+{
+	if (group->n_own >= metrics->calls_max || metrics->n_series >= SERIES_MAX)
+		return false;
+	if (!scarce || is_seen_again(metrics, group, nr, abi))
+		return true;
+	return group->n_own < (metrics->calls_max + 1) / 2;
+}
+
+/* The series of a call: its own, or "other". NULL without memory. */
 static struct series *take_series(struct metrics *metrics, struct group *group, uint32_t nr,
-				  uint32_t abi)
+				  uint32_t abi, bool scarce)
 {
 	char buffer[SYSCALL_NAME_MAX];
 	const char *call = syscall_name(nr, abi, buffer);
@@ -403,13 +436,29 @@ static struct series *take_series(struct metrics *metrics, struct group *group, 
 
 	if (series)
 		return series;
-	if (group->n_own < metrics->calls_max && metrics->n_series < SERIES_MAX) {
+	if (gets_series(metrics, group, nr, abi, scarce)) {
 		series = add_series(metrics, group, nr, abi, call);
 		group->n_own += series != NULL;
 		return series;
 	}
 	series = find_series(group, NR_OTHER, ABI_OTHER, OTHER);
 	return series ? series : add_series(metrics, group, NR_OTHER, ABI_OTHER, OTHER);
+}
+
+/* Whether the calls of this interval want more series than are left. */
+static bool is_scarce(const struct metrics *metrics, const struct group *group,
+		      const struct report_container *container)
+{
+	uint32_t n_new = 0;
+
+	for (uint32_t i = 0; i < container->n_rows; i++) {
+		const struct report_call *call = container->rows[i];
+		char buffer[SYSCALL_NAME_MAX];
+
+		n_new += !find_series(group, call->nr, call->abi,
+				      syscall_name(call->nr, call->abi, buffer));
+	}
+	return group->n_own + n_new > metrics->calls_max;
 }
 
 static void add_stats(struct series *series, const struct call_stats *stats)
@@ -429,13 +478,15 @@ static int add_container(struct metrics *metrics, const struct report_container 
 {
 	struct group *group = group_of(metrics, container->identity);
 	struct series *series;
+	bool scarce;
 
 	if (!group)
 		return -ENOMEM;
+	scarce = is_scarce(metrics, group, container);
 	for (uint32_t i = 0; i < container->n_rows; i++) {
 		const struct report_call *call = container->rows[i];
 
-		series = take_series(metrics, group, call->nr, call->abi);
+		series = take_series(metrics, group, call->nr, call->abi, scarce);
 		if (!series)
 			return -ENOMEM;
 		add_stats(series, call->stats);
@@ -443,7 +494,7 @@ static int add_container(struct metrics *metrics, const struct report_container 
 	for (uint32_t i = 0; i < container->n_in_flight; i++) {
 		const struct snapshot_in_flight *call = container->in_flight[i];
 
-		series = take_series(metrics, group, call->nr, call->abi);
+		series = take_series(metrics, group, call->nr, call->abi, scarce);
 		if (!series)
 			return -ENOMEM;
 		series->in_flight++;

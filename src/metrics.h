@@ -43,14 +43,18 @@ struct metrics_served {
 	uint64_t last_but_one;
 };
 
-/* At most @calls_max calls of a container have series of their own. Returns 0 or -ENOMEM. */
+/*
+ * At most @calls_max calls of a container have series of their own, for as long as it has any.
+ * Returns 0 or -ENOMEM.
+ */
 int metrics_new(uint32_t calls_max, struct metrics **ret);
 void metrics_free(struct metrics *metrics);
 
 /*
  * Adds one interval. @report must be by container and whole, without --top: calls get their own
- * series in the order of its rows. @exists says whether the cgroup at a path is still there.
- * Returns 0 or -ENOMEM; then what did not fit is missing.
+ * series in the order of its rows, half of which are kept for those that come again. @exists says
+ * whether the cgroup at a path is still there. Returns 0 or -ENOMEM; then what did not fit is
+ * missing.
  */
 int metrics_add(struct metrics *metrics, const struct report *report,
 		const struct metrics_served *served,

@@ -43,6 +43,14 @@ struct series {
 	uint64_t oldest_ns;
 };
 
+/* A call without a series of its own, and when it was first seen. */
+struct seen_call {
+	uint32_t nr;
+	uint32_t abi;
+	uint64_t interval;
+};
+#define SEEN_MAX 64
+
 struct group {
 	struct table_link by_labels;
 	struct list all;
@@ -51,6 +59,8 @@ struct group {
 	uint32_t n_series;
 	uint32_t n_own; /* all but that of "other" */
 	uint32_t series_size;
+	struct seen_call *seen; /* NULL as long as there was no want of series */
+	uint32_t n_seen;
 	uint32_t n_members;
 	bool is_permanent;
 	const struct member *newest; /* whose id and image are shown */

@@ -238,7 +238,7 @@ static void test_page(void **state)
 	struct call_stats *stats;
 	struct scene scene;
 
-	scene_init(&scene, 3);
+	scene_init(&scene, 4);
 	made_init(&app, &web);
 	stats = made_call(&app, SYS_write, CALL_ABI_NATIVE, 42);
 	stats->errors = 2;
@@ -350,7 +350,7 @@ static void test_other(void **state)
 	struct made first, second;
 	struct scene scene;
 
-	scene_init(&scene, 2);
+	scene_init(&scene, 3);
 	made_init(&first, &web);
 	made_call(&first, SYS_read, CALL_ABI_NATIVE, 1);
 	made_init(&second, &web);
@@ -360,14 +360,44 @@ static void test_other(void **state)
 	made_call(&second, SYS_read, CALL_ABI_NATIVE, 10000);
 
 	INTERVAL(&scene, &first);
+	/* Three more do not fit: half of the places are for those that come again. */
 	INTERVAL(&scene, &second);
-	/* Who has a series keeps it, and nobody gets another. */
+	assert_value(&scene, "cgscope_syscalls_total" WEB("fsync"), 10);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("other"), 1100);
+	/* The best of those takes the last place, from now on. */
 	INTERVAL(&scene, &second);
-	assert_value(&scene, "cgscope_syscalls_total" WEB("read"), 20001);
-	assert_value(&scene, "cgscope_syscalls_total" WEB("fsync"), 20);
-	assert_value(&scene, "cgscope_syscalls_total" WEB("close"), -1);
+	INTERVAL(&scene, &second);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("read"), 30001);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("fsync"), 30);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("close"), 200);
 	assert_value(&scene, "cgscope_syscalls_total" WEB("dup"), -1);
-	assert_value(&scene, "cgscope_syscalls_total" WEB("other"), 2200);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("other"), 3100);
+	scene_done(&scene);
+}
+
+/* What a container does at its start does not take all places. */
+static void test_start(void **state)
+{
+	struct made start, steady;
+	struct scene scene;
+
+	scene_init(&scene, 4);
+	made_init(&start, &web);
+	for (uint32_t nr = 400; nr < 420; nr++)
+		made_call(&start, nr, CALL_ABI_NATIVE, 1);
+	made_call(&start, SYS_read, CALL_ABI_NATIVE, 1);
+	made_init(&steady, &web);
+	made_call(&steady, SYS_read, CALL_ABI_NATIVE, 1);
+	made_call(&steady, SYS_write, CALL_ABI_NATIVE, 1);
+
+	INTERVAL(&scene, &start);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("other"), 19);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("read"), -1);
+	INTERVAL(&scene, &steady);
+	INTERVAL(&scene, &steady);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("other"), 19);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("read"), 2);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("write"), 2);
 	scene_done(&scene);
 }
 
@@ -674,6 +704,7 @@ int main(void)
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_other),
+		cmocka_unit_test(test_start),
 		cmocka_unit_test(test_abis),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_end_scraped_twice),
