@@ -10,6 +10,8 @@ import grpc
 STRING, BOOL, INT, MAP = 'string', 'bool', 'int', 'map'
 
 NAMESPACE_NODE = 2  # the host's own namespace: no CNI plugin is asked
+PROPAGATION_HOST_TO_CONTAINER = 1
+SECCOMP_DEFAULT, SECCOMP_UNCONFINED = 0, 1
 
 NAMESPACE_OPTIONS = {'network': (1, INT), 'pid': (2, INT), 'ipc': (3, INT)}
 SANDBOX_SECURITY = {'namespace_options': (1, NAMESPACE_OPTIONS), 'privileged': (6, BOOL)}
@@ -19,12 +21,20 @@ SANDBOX_METADATA = {'name': (1, STRING), 'uid': (2, STRING), 'namespace': (3, ST
 SANDBOX_CONFIG = {'metadata': (1, SANDBOX_METADATA), 'hostname': (2, STRING),
                   'log_directory': (3, STRING), 'labels': (6, MAP), 'annotations': (7, MAP),
                   'linux': (8, SANDBOX_LINUX)}
-CONTAINER_SECURITY = {'namespace_options': (3, NAMESPACE_OPTIONS), 'privileged': (2, BOOL)}
+CAPABILITIES = {'add_capabilities': (1, STRING), 'drop_capabilities': (2, STRING)}
+SECURITY_PROFILE = {'profile_type': (1, INT)}
+CONTAINER_SECURITY = {'capabilities': (1, CAPABILITIES), 'privileged': (2, BOOL),
+                      'namespace_options': (3, NAMESPACE_OPTIONS), 'readonly_rootfs': (7, BOOL),
+                      'no_new_privs': (11, BOOL), 'seccomp': (15, SECURITY_PROFILE)}
 CONTAINER_LINUX = {'security_context': (2, CONTAINER_SECURITY)}
 CONTAINER_METADATA = {'name': (1, STRING), 'attempt': (2, INT)}
 IMAGE_SPEC = {'image': (1, STRING)}
+KEY_VALUE = {'key': (1, STRING), 'value': (2, STRING)}
+MOUNT = {'container_path': (1, STRING), 'host_path': (2, STRING), 'readonly': (3, BOOL),
+         'propagation': (5, INT)}
 CONTAINER_CONFIG = {'metadata': (1, CONTAINER_METADATA), 'image': (2, IMAGE_SPEC),
-                    'command': (3, STRING), 'args': (4, STRING), 'labels': (9, MAP),
+                    'command': (3, STRING), 'args': (4, STRING), 'envs': (6, KEY_VALUE),
+                    'mounts': (7, MOUNT), 'labels': (9, MAP),
                     'annotations': (10, MAP), 'log_path': (11, STRING),
                     'linux': (15, CONTAINER_LINUX)}
 
@@ -113,9 +123,9 @@ class Cri:
     def close(self):
         self.channel.close()
 
-    def call(self, method, timeout=60, **message):
+    def call(self, method, *, seconds=60, **message):
         request, response = METHODS[method]
         send = self.channel.unary_unary('/runtime.v1.RuntimeService/' + method,
                                         request_serializer=lambda m: encode(request, m),
                                         response_deserializer=lambda b: decode(response, b))
-        return send(message, timeout=timeout)
+        return send(message, timeout=seconds)

@@ -52,7 +52,7 @@ VALUES = [
     'extraVolumeMounts[0].name=v,extraVolumeMounts[0].mountPath=/v', 'startupProbe.periodSeconds=5',
     'readinessProbe.periodSeconds=5', 'livenessProbe.periodSeconds=5', 'serviceAccount.name=sa',
     'serviceAccount.annotations.a=b', 'service.enabled=true,service.annotations.a=b',
-    'hostRoot.mount=paths,hostRoot.paths={/sys/fs/cgroup}',
+    'hostRoot.mount=paths,hostRoot.paths={/sys/fs/cgroup}', 'hostRoot.mountPropagation=None',
     'podMonitor.enabled=true,podMonitor.interval=5s', 'podMonitor.enabled=true,podMonitor.labels.a=b',
     'podMonitor.enabled=true,podMonitor.scrapeTimeout=5s', 'podMonitor.enabled=true,podMonitor.relabelings=null',
     'podMonitor.enabled=true,podMonitor.metricRelabelings[0].action=drop',
