@@ -299,6 +299,11 @@ static bool budget_is_spent(struct claims *claims)
 	return claims->lookups_left == 0 || claims->time_left_ns <= 0;
 }
 
+static uint64_t watch_ns(const struct claim *claim)
+{
+	return WATCH_NS + claim->by_path.hash % WATCH_SPREAD_NS;
+}
+
 /* When to ask again, if at all. Young claims stand in front, the others take turns behind them. */
 static void schedule(struct claims *claims, struct claim *claim, uint64_t now_ns)
 {
@@ -306,7 +311,7 @@ static void schedule(struct claims *claims, struct claim *claim, uint64_t now_ns
 
 	list_remove(&claim->work);
 	if (claim->n_watches > 0)
-		claim->due_ns = now_ns + WATCH_NS + claim->by_path.hash % WATCH_SPREAD_NS;
+		claim->due_ns = now_ns + watch_ns(claim);
 	else if (claim->verdict == LINK_ACCEPTED)
 		return;
 	else
@@ -512,7 +517,15 @@ static void work_on(struct claims *claims, struct claim *claim, uint64_t now_ns)
 	look_up(claims, claim, now_ns);
 }
 
-void claims_tick(struct claims *claims, uint64_t now_ns)
+static bool is_due(const struct claim *claim, uint64_t now_ns, bool all_names)
+{
+	/* Not what was looked at in this very tick, and put back. */
+	if (all_names && claim->n_watches > 0)
+		return claim->due_ns - watch_ns(claim) < now_ns;
+	return claim->due_ns <= now_ns;
+}
+
+void claims_tick(struct claims *claims, uint64_t now_ns, bool all_names)
 {
 	struct list *item, *next;
 
@@ -527,7 +540,7 @@ void claims_tick(struct claims *claims, uint64_t now_ns)
 		/* What is put back goes to either end, is not due, and ends the loop at the latest.
 		 */
 		next = item->next;
-		if (claim->due_ns <= now_ns)
+		if (is_due(claim, now_ns, all_names))
 			work_on(claims, claim, now_ns);
 	}
 	claims->in_tick = false;

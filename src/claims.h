@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,9 +47,9 @@ void subject_seen(struct claims *claims, struct subject *subject, const char *pa
 
 /*
  * Refills the budget, asks again what is due, and frees what was released: identities seen
- * before are no longer valid.
+ * before are no longer valid. @all_names: also looks at every name that may have changed.
  */
-void claims_tick(struct claims *claims, uint64_t now_ns);
+void claims_tick(struct claims *claims, uint64_t now_ns, bool all_names);
 
 /* When claims_tick() has something to ask again, UINT64_MAX if never. */
 uint64_t claims_due_ns(const struct claims *claims);

@@ -24,6 +24,7 @@
 #define GONE_TICKS   2	       /* the last interval has to be printed first */
 #define IDLE_KEEP_NS (600 * S) /* found again by its handle if it wakes up */
 #define PATH_TRY_NS  (5 * S)
+#define ALL_NAMES_NS (2 * S)
 
 struct entry {
 	struct table_link by_id;
@@ -49,6 +50,7 @@ struct resolver {
 	struct list gone;
 	uint64_t now_ns; /* of the last call that told */
 	uint64_t tick;
+	uint64_t ticked_ns;
 	uint64_t evicted;
 	struct identity nobody; /* what is left to say without memory */
 };
@@ -308,17 +310,20 @@ static void drop_idle(struct resolver *resolver)
 
 void resolver_tick(struct resolver *resolver, uint64_t now_ns)
 {
-	resolver->now_ns = now_ns;
+	/* Names that are printed rarely are then up to date; else their turns come often enough. */
+	bool all_names = now_ns - resolver->ticked_ns >= ALL_NAMES_NS;
+
+	resolver->now_ns = resolver->ticked_ns = now_ns;
 	resolver->tick++;
 	drop_gone(resolver);
 	drop_idle(resolver);
-	claims_tick(resolver->claims, now_ns);
+	claims_tick(resolver->claims, now_ns, all_names);
 }
 
 void resolver_work(struct resolver *resolver, uint64_t now_ns)
 {
 	resolver->now_ns = now_ns;
-	claims_tick(resolver->claims, now_ns);
+	claims_tick(resolver->claims, now_ns, false);
 }
 
 uint64_t resolver_due_ns(const struct resolver *resolver)

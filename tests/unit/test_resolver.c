@@ -258,6 +258,24 @@ static void test_rename_is_seen(void **state)
 	assert_true(identify(world, 7)->resolved);
 }
 
+/* However late in a long interval it comes. */
+static void test_rename_before_the_end(void **state)
+{
+	struct world *world = *state;
+
+	write_docker(world, A, "web1");
+	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
+	pass(world, 10 * S);
+	for (int i = 0; i < 9; i++) {
+		world->now_ns += S;
+		resolver_work(world->resolver, world->now_ns);
+	}
+	assert_string_equal(identify(world, 7)->container_name, "web1");
+	write_docker(world, A, "web2");
+	pass(world, S);
+	assert_string_equal(identify(world, 7)->container_name, "web2");
+}
+
 static void test_rename_with_short_ticks(void **state)
 {
 	struct world *world = *state;
@@ -483,6 +501,7 @@ int main(void)
 		TEST(test_late_metadata),
 		TEST(test_settled_is_left_alone),
 		TEST(test_rename_is_seen),
+		TEST(test_rename_before_the_end),
 		TEST(test_rename_with_short_ticks),
 		TEST(test_gone_is_kept_for_the_last_interval),
 		TEST(test_gone_with_long_intervals),
