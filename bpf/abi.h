@@ -124,7 +124,7 @@ struct batch {
 /*
  * One task in the dump: this, then its batch up to and with n_cells cells, then a struct dump_end.
  * The cells count only if the sequence is the same before and after: the owner may fold
- * while they are read.
+ * while they are read. It is odd while the owner does, and in the message that is sent.
  */
 struct dump_task {
 	__u32 kind; /* EVENT_TASK */

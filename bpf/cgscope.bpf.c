@@ -377,6 +377,7 @@ static __always_inline u64 wakeup_flag(void)
 __noinline int fold_as_named(struct task_record *record)
 {
 	struct batch *batch;
+	u64 calls = 0;
 	u32 n;
 
 	if (!record)
@@ -386,25 +387,26 @@ __noinline int fold_as_named(struct task_record *record)
 	if (n == 0 || n > CELLS_MAX)
 		return 0;
 
+	/*
+	 * The dump may read the cells while they change hands, on another CPU or, where this can
+	 * be preempted, on the same. It lets them alone while the sequence is odd; what it had
+	 * read under the even one before is what this message holds, and counts once.
+	 */
+	__sync_fetch_and_add(&batch->sequence, 1);
 	batch->kind = EVENT_FOLD;
 	if (bpf_ringbuf_output(&events, batch,
 			       offsetof(struct batch, cells) + n * sizeof(struct cell),
 			       wakeup_flag())) {
-		u64 calls = 0;
-
 		for (u32 i = 0; i < CELLS_MAX; i++) {
 			if (i < n)
 				calls += batch->cells[i].count + batch->cells[i].denied;
 		}
-		count_lost(LOSS_RING_FULL, calls);
 	}
-
-	/*
-	 * The dump reads the cells while they change hands. Until the sequence moves on, what it
-	 * reads is what the message of that sequence holds, and user space counts it once.
-	 */
 	batch->n_cells = 0;
 	__sync_fetch_and_add(&batch->sequence, 1);
+	/* Once nobody can take them for live any more. */
+	if (calls)
+		count_lost(LOSS_RING_FULL, calls);
 	return 0;
 }
 
@@ -512,9 +514,8 @@ __noinline u32 cell_search(struct task_record *record, u32 nr, u32 abi)
 	__builtin_memset(cell, 0, sizeof(*cell));
 	cell->nr = nr;
 	cell->abi = abi;
-	/* The dump takes a cell for set up once it is counted in. */
-	barrier();
-	record->batch.n_cells = n + 1;
+	/* The dump takes a cell for set up once it is counted in: a full barrier comes with it. */
+	__sync_fetch_and_add(&record->batch.n_cells, 1);
 	record->hints[nr % HINTS] = n;
 	return n;
 }
@@ -1100,9 +1101,11 @@ int on_dump(struct bpf_iter__task *ctx)
 
 	/* A fetching atomic orders what follows behind it on every architecture. */
 	head.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);
-	n = record->batch.n_cells;
+	n = __sync_fetch_and_add(&record->batch.n_cells, 0);
 	if (n > CELLS_MAX)
 		return 0;
+	if (head.sequence & 1)
+		n = 0;
 
 	start_ns = record->call_start_ns;
 	if (record->phase == PHASE_MEASURED && settings.in_flight_ns != ~0ull) {

@@ -706,7 +706,7 @@ static int take_dump_task(struct collector *collector, const struct dump_task *h
 	int r;
 
 	if (head->sequence == end->sequence &&
-	    !was_folded(collector, batch->record_id, head->sequence)) {
+	    !was_folded(collector, batch->record_id, head->sequence + 1)) {
 		r = ledger_live(collector->ledger, batch, head->n_cells);
 		if (r < 0)
 			return r;
@@ -759,6 +759,9 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	ret->duration_ns = now_ns - collector->interval_start_ns;
 	collector->interval_start_ns = now_ns;
 
+	/* Before the dump: what was lost by then, it cannot have seen live. */
+	lost[LOSS_RING_FULL] =
+		__atomic_load_n(&collector->skel->bss->lost[LOSS_RING_FULL], __ATOMIC_SEQ_CST);
 	r = drain_ring(collector);
 	if (r < 0)
 		return r;
@@ -783,8 +786,10 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	if (r < 0)
 		return r;
 
-	for (int i = 0; i < LOSS_N_; i++)
-		lost[i] = __atomic_load_n(&collector->skel->bss->lost[i], __ATOMIC_RELAXED);
+	for (int i = 0; i < LOSS_N_; i++) {
+		if (i != LOSS_RING_FULL)
+			lost[i] = __atomic_load_n(&collector->skel->bss->lost[i], __ATOMIC_RELAXED);
+	}
 	lost[LOSS_RECURSION] += calls_lost_unseen(collector);
 	for (int i = 0; i < LOSS_N_; i++) {
 		if (i != LOSS_RING_FULL && lost[i] > collector->lost[i]) {
