@@ -55,7 +55,7 @@ class OneShots(unittest.TestCase):
     def test_short_lives(self):
         """At the default interval of 10 s, so that names are long gone when they are printed."""
         comm = harness.unique_comm()
-        with Monitor('-n', '100', interval=None) as monitor, \
+        with Monitor('-c', comm, interval=None) as monitor, \
                 concurrent.futures.ThreadPoolExecutor(2) as pool:
             names = list(pool.map(
                 lambda _: harness.run_container(info, 'name=' + comm, 'getpgrp=1', 'sleep=30'),

@@ -3,6 +3,7 @@
 """--container, --pod, --namespace and --cgroup on real containers, and what the kernel leaves out."""
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
@@ -58,6 +59,10 @@ def path_of(pid):
                     if line.startswith('0::') or ':memory:' in line)
 
 
+def time_of(record):
+    return datetime.datetime.fromisoformat(record['timestamp'].replace('Z', '+00:00'))
+
+
 class Kernel(unittest.TestCase):
     def test_excluded_until_renamed(self):
         """What no filter wants is left out by the kernel, until a new name makes it wanted."""
@@ -101,6 +106,21 @@ class Kernel(unittest.TestCase):
                 ids = cgroup_ids(path_of(other.pid))
                 self.assertTrue(lab.wait_until(lambda: excluded_by(monitor) & ids, 10))
             self.assertTrue(lab.wait_until(lambda: not excluded_by(monitor) & ids, 10))
+
+
+class Rename(unittest.TestCase):
+    def test_at_the_default_interval(self):
+        """The next records have the new name, however shortly before them it was given."""
+        new = harness.unique('renamed')
+        with Container(info, 'tick=100') as container, Monitor(interval=None) as monitor:
+            time.sleep(8.5)
+            lab.docker(info, 'rename', container.id, new)
+            renamed = datetime.datetime.now(datetime.timezone.utc)
+            monitor.wait_record(lambda r: r['record'] == 'interval' and time_of(r) > renamed,
+                                seconds=30)
+        mine = container.of(monitor.records)
+        self.assertEqual(mine[0]['container']['name'], container.name)
+        self.assertEqual({r['container']['name'] for r in mine if time_of(r) > renamed}, {new})
 
 
 class Names(unittest.TestCase):
