@@ -125,6 +125,8 @@ class Sizing(unittest.TestCase):
         names = {record['k8s']['pod']['name'] for record in harness.containers(records)
                  if (harness.value(record, 'k8s', 'pod', 'name') or '').startswith('checkout-')}
         log_bytes = sum(map(len, lines)) / n_intervals
+        rows = [len(json.dumps(row, separators=(',', ':'))) + 1 for record in harness.containers(records)
+                for row in record.get('syscalls', [])]
         found = tools.samples(page)
         ours = [labels for name, labels, _ in found if labels.get('pod', '').startswith('checkout-')]
         calls = {(labels['pod'], labels['syscall']) for labels in ours if 'syscall' in labels}
@@ -132,6 +134,7 @@ class Sizing(unittest.TestCase):
         figures = {
             'containers': len(names), 'log bytes an interval': round(log_bytes),
             'log bytes a container and interval': round(log_bytes / N_PODS),
+            'log bytes a row': round(sum(rows) / len(rows)),
             'scrape bytes': len(page.encode()), 'samples': len(found),
             'series a container': round(per_container, 1),
             'calls a container, with "other"': round(len(calls) / N_PODS, 1),

@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The pages about clusters and their examples: what they name is there, and the other way round."""
+
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+import chart_tools as tools
+
+DOCS = f'{tools.ROOT}/docs'
+PAGES = ['kubernetes.md', 'prometheus.md', 'log-pipelines.md', 'troubleshooting.md', 'sizing.md']
+METRIC = re.compile(r'\b(?:cgscope|process)_[a-z0-9_]+\b')
+# What a histogram's name may be followed by.
+SUFFIXES = ('_bucket', '_sum', '_count')
+
+
+def read(path):
+    with open(path, encoding='utf-8') as f:
+        return f.read()
+
+
+def yaml_of(path):
+    try:
+        import yaml
+    except ImportError:
+        raise unittest.SkipTest('needs PyYAML (package python3-yaml)') from None
+    return yaml.safe_load(read(path))
+
+
+def metrics_there_are():
+    """All that src/metrics_page.c prints, by the page the unit test compares with."""
+    page = read(f'{tools.ROOT}/tests/unit/data/metrics/page.txt')
+    return set(re.findall(r'^# TYPE (\S+)', page, re.MULTILINE))
+
+
+def metrics_in(text):
+    found = set()
+    for name in METRIC.findall(text):
+        for suffix in SUFFIXES:
+            if name.startswith('cgscope_syscall_duration_seconds'):
+                name = name.removesuffix(suffix)
+        found.add(name)
+    return found
+
+
+def slug(heading):
+    return re.sub(r'[^\w\- ]', '', heading.strip().lower()).replace(' ', '-')
+
+
+class Docs(unittest.TestCase):
+    def test_links(self):
+        for path in [f'{DOCS}/{page}' for page in PAGES] + [f'{tools.CHART}/README.md']:
+            for target in re.findall(r'\]\(([^)]+)\)', read(path)):
+                if re.match(r'[a-z]+:', target):
+                    continue
+                file, _, anchor = target.partition('#')
+                full = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
+                self.assertTrue(os.path.exists(full), f'{path}: {target}')
+                if anchor:
+                    slugs = {slug(line.lstrip('#')) for line in read(full).splitlines()
+                             if line.startswith('#')}
+                    self.assertIn(anchor, slugs, f'{path}: {target}')
+
+    def test_metrics(self):
+        there = metrics_there_are()
+        self.assertGreater(len(there), 20)
+        self.assertEqual(there - metrics_in(read(f'{DOCS}/prometheus.md')), set())
+        for path in [f'{DOCS}/{page}' for page in PAGES] + [
+                f'{tools.CHART}/rules/cgscope.yaml', f'{tools.CHART}/dashboards/cgscope.json']:
+            self.assertEqual(metrics_in(read(path)) - there, set(), path)
+
+    def test_alerts(self):
+        there = set(re.findall(r'alert: (\w+)', read(f'{tools.CHART}/rules/cgscope.yaml')))
+        self.assertEqual(set(re.findall(r'^\| `(C\w+)` \|', read(f'{DOCS}/prometheus.md'), re.MULTILINE)),
+                         there)
+
+    def test_values(self):
+        """Every value that a page names is one."""
+        values = yaml_of(f'{tools.CHART}/values.yaml')
+        for page in PAGES:
+            for name in re.findall(r'`((?:[a-z]\w+)(?:\.[a-z]\w+)+)(?:: [^`]*)?`', read(f'{DOCS}/{page}')):
+                first, *rest = name.split('.')
+                if first not in values:
+                    continue
+                value = values[first]
+                for key in rest:
+                    if first in ('resources', 'appArmorProfile', 'seLinuxOptions') or value == {}:
+                        break
+                    self.assertIn(key, value, f'{page}: {name}')
+                    value = value[key]
+
+    def test_compose(self):
+        compose = yaml_of(f'{DOCS}/examples/compose.yaml')
+        service = compose['services']['cgscope']
+        values = yaml_of(f'{tools.CHART}/values.yaml')
+        self.assertEqual(service['cap_add'], values['capabilities'])
+        self.assertEqual(service['cap_drop'], ['ALL'])
+        self.assertTrue(service['read_only'])
+        self.assertEqual(service['pid'], 'host')
+        cgscope = os.environ.get('CGSCOPE')
+        if not cgscope:
+            raise unittest.SkipTest('needs CGSCOPE')
+        result = subprocess.run([cgscope, *service['command'], '--help'], capture_output=True, text=True,
+                                check=False)
+        self.assertEqual((result.returncode, result.stderr), (0, ''))
+
+    def test_prometheus_config(self):
+        if not shutil.which('promtool'):
+            raise unittest.SkipTest('needs promtool (package prometheus)')
+        for path in glob.glob(f'{DOCS}/examples/prometheus*.yml'):
+            config = yaml_of(path)
+            self.assertTrue(all(job['honor_labels'] for job in config['scrape_configs']))
+            # Debian's Prometheus is built without Kubernetes; the rest of that job it can check.
+            text = read(path).replace('kubernetes_sd_configs:\n      - role: pod',
+                                      'static_configs:\n      - targets: [a:1]')
+            self.assertNotIn('kubernetes_sd', text)
+            result = subprocess.run(['promtool', 'check', 'config', '/dev/stdin'], input=text,
+                                    capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_collectors(self):
+        """Form only: neither program is in Debian."""
+        fluent = yaml_of(f'{DOCS}/examples/fluent-bit.yaml')
+        self.assertEqual(fluent['parsers'][0]['time_key'], 'timestamp')
+        self.assertEqual(fluent['pipeline']['filters'][0]['parser'], fluent['parsers'][0]['name'])
+        vector = yaml_of(f'{DOCS}/examples/vector.yaml')
+        names = {name for part in ('sources', 'transforms', 'sinks') for name in vector[part]}
+        for part in 'transforms', 'sinks':
+            for one in vector[part].values():
+                self.assertLessEqual(set(one['inputs']), names)
+
+    def test_dashboard_is_json(self):
+        for path in glob.glob(f'{tools.CHART}/dashboards/*.json'):
+            dashboard = json.loads(read(path))
+            ids = [panel['id'] for panel in dashboard['panels']]
+            self.assertEqual(len(ids), len(set(ids)))
+            for panel in dashboard['panels']:
+                if panel['type'] != 'row':
+                    self.assertTrue(panel['description'], panel['title'])
+
+
+if __name__ == '__main__':
+    tools.main()
