@@ -107,7 +107,7 @@ def check_refusal(result):
     need(KERNEL_MIN in said[0], "it names " + KERNEL_MIN)
 
 
-CHECKS = {"monitor": check_monitor, "refusal": check_refusal}
+CHECKS = {"vm-monitor": check_monitor, "vm-refusal": check_refusal}
 
 
 # --- a run ---
@@ -197,7 +197,9 @@ def run(arguments):
         log = os.path.join(
             arguments.build, "meson-logs", "vm-%s-%s.log" % (arguments.name, arguments.cgroups)
         )
-        lines = machine.boot(kernel.arch, image, initramfs, settings, BOOT_LIMIT_S, log)
+        lines = machine.boot(
+            kernel.arch, kernel.cpu, image, initramfs, settings, BOOT_LIMIT_S, log
+        )
         outcome = machine.collect(lines, report.add)
         report.finish(outcome, 1 + len(tests), "" if arguments.kernel else kernel.release)
         print("%s: Linux %s, console in %s" % (title, outcome.release, log))
