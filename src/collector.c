@@ -28,6 +28,9 @@
 
 #define DUMP_BYTES_MIN (256 << 10)
 
+/* A fold of one cell in a ring of 4 MiB: about 20,000. */
+#define RING_MESSAGES_MAX 20000
+
 /* A fold that was read after the dump, and so stands for what the dump saw of that record. */
 struct fold_mark {
 	uint64_t record_id;
@@ -42,7 +45,8 @@ struct collector {
 	bool by_thread;
 	bool attached;
 	bool cgroup_paths;
-	bool marking;	/* folds read now came after the dump */
+	bool marking; /* folds read now came after the dump */
+	uint32_t ring_budget;
 	int ring_error; /* of the callback, which cannot say it otherwise */
 	struct fold_mark *marks;
 	size_t n_marks;
@@ -53,9 +57,9 @@ struct collector {
 	size_t n_in_flight;
 	size_t in_flight_size;
 	uint64_t interval_start_ns;
-	uint64_t missed_before; /* entries, before counting began */
-	uint64_t unseen;	/* calls, at the end of the interval */
-	uint64_t lost[LOSS_N_]; /* as last reported */
+	uint64_t missed_at_start; /* entries, before counting began */
+	uint64_t missed;	  /* entries, by the end of the interval */
+	uint64_t lost[LOSS_N_];	  /* as last reported */
 };
 
 /* libbpf's words while loading: shown with -v, else only the last warning is kept for the error. */
@@ -412,20 +416,30 @@ static int on_ring_message(void *context, void *data, size_t size)
 		r = kind == EVENT_FOLD ? on_fold(collector, data, size)
 				       : on_cgroup_event(collector, data, size);
 	}
-	if (r < 0)
+	if (r == 0 && --collector->ring_budget == 0)
+		r = -ECANCELED; /* this message is consumed, the next ones wait */
+	else if (r < 0)
 		collector->ring_error = r;
 	return r;
 }
 
+/*
+ * Reads what is in the rings, but no more than fits there: who fills them faster than they are read
+ * would keep us from everything else. What is still there counts as late, as any fold on its
+ * way. After the end there is no later.
+ */
 static int drain_ring(struct collector *collector)
 {
 	int r;
 
 	collector->ring_error = 0;
-	r = ring_buffer__consume(collector->ring);
+	do {
+		collector->ring_budget = RING_MESSAGES_MAX;
+		r = ring_buffer__consume(collector->ring);
+	} while (r == -ECANCELED && !collector->attached);
 	if (collector->ring_error < 0)
 		return collector->ring_error;
-	return r < 0 ? r : 0;
+	return r < 0 && r != -ECANCELED ? r : 0;
 }
 
 int collector_poll(struct collector *collector)
@@ -466,32 +480,17 @@ static uint64_t entries_missed(const struct collector *collector)
 }
 
 /*
- * Calls of which no end was seen, and calls that no filter wants among them: what was never seen
- * cannot be told apart, so that with filters it is the most that can have been lost. A call whose
- * entry was left out is one of them until it ends.
+ * Calls of which no end was seen, and calls that no filter wants or that are our own among them:
+ * what was never seen cannot be told apart, so that it is the most that can have been lost. A
+ * missed entry may be made good until the end of the epoch after its own: only those are
+ * lost that were missed before the latest epoch. At the end, all are.
  */
 static uint64_t calls_unseen(const struct collector *collector)
 {
-	/* In this order: an entry is missed first, and made good later. */
-	uint64_t missed = entries_missed(collector) - collector->missed_before;
+	uint64_t missed = collector->missed - collector->missed_at_start;
 	uint64_t good = __atomic_load_n(&collector->skel->bss->made_good, __ATOMIC_SEQ_CST);
 
 	return missed > good ? missed - good : 0;
-}
-
-/*
- * The lost ones of them: a call in progress may still be made good, and what has been reported as
- * lost is not taken back. So they are lost if they were unseen an interval ago already, or at
- * the end.
- */
-static uint64_t calls_lost_unseen(struct collector *collector)
-{
-	uint64_t before = collector->unseen;
-
-	if (!collector->attached)
-		return collector->unseen;
-	collector->unseen = calls_unseen(collector);
-	return before < collector->unseen ? before : collector->unseen;
 }
 
 /* sys_enter before sys_exit, so that no call is seen ending that was not seen beginning. */
@@ -533,7 +532,7 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 	}
 	collector->attached = true;
 	collector->interval_start_ns = clock_ns(CLOCK_MONOTONIC);
-	collector->missed_before = entries_missed(collector);
+	collector->missed = collector->missed_at_start = entries_missed(collector);
 	__atomic_store_n(&skel->bss->control.enabled, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -580,12 +579,13 @@ int collector_open(const struct collector_options *options, const struct collect
 		(void)snprintf(ret_error, error_size, "cannot run a BPF program: %s", strerror(-r));
 		return r;
 	}
-	collector->ring = ring_buffer__new(bpf_map__fd(collector->skel->maps.events),
+	/* Cgroups first: a flood of folds must not hold them up. */
+	collector->ring = ring_buffer__new(bpf_map__fd(collector->skel->maps.cgroup_events),
 					   on_ring_message, collector, NULL);
-	r = collector->ring ? ring_buffer__add(collector->ring,
-					       bpf_map__fd(collector->skel->maps.cgroup_events),
-					       on_ring_message, collector)
-			    : -errno;
+	r = collector->ring
+		    ? ring_buffer__add(collector->ring, bpf_map__fd(collector->skel->maps.events),
+				       on_ring_message, collector)
+		    : -errno;
 	if (r < 0) {
 		(void)snprintf(ret_error, error_size, "cannot map the ring buffer: %s",
 			       strerror(-r));
@@ -749,6 +749,7 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 {
 	uint64_t lost[LOSS_N_];
 	uint32_t epoch = collector->skel->bss->control.epoch;
+	uint64_t missed = collector->attached ? entries_missed(collector) : collector->missed;
 	uint64_t now_ns;
 	size_t size = 0;
 	int r;
@@ -790,7 +791,8 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 		if (i != LOSS_RING_FULL)
 			lost[i] = __atomic_load_n(&collector->skel->bss->lost[i], __ATOMIC_RELAXED);
 	}
-	lost[LOSS_RECURSION] += calls_lost_unseen(collector);
+	lost[LOSS_RECURSION] += calls_unseen(collector);
+	collector->missed = missed;
 	for (int i = 0; i < LOSS_N_; i++) {
 		if (i != LOSS_RING_FULL && lost[i] > collector->lost[i]) {
 			ret->lost[i] = lost[i] - collector->lost[i];
@@ -818,7 +820,7 @@ void collector_detach(struct collector *collector)
 	collector->attached = false;
 	/* First of all: an exit whose entry is not shown any more is no call to count. */
 	__atomic_store_n(&skel->bss->control.enabled, 0, __ATOMIC_SEQ_CST);
-	collector->unseen = calls_unseen(collector);
+	collector->missed = entries_missed(collector);
 	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
 		bpf_link__destroy(*links[i]);
 		*links[i] = NULL;

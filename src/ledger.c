@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "cleanup.h"
 
@@ -11,6 +12,19 @@
 #define DEFICIT_INTERVALS_MAX 3
 
 #define SLOTS_MIN 256
+
+/*
+ * What strangers can make up without end, names, PIDs and call numbers, is kept apart up to here
+ * and summed up beyond: sums stay exact, and memory bounded. Once something is summed up in a row,
+ * all that is new joins it until the row is over: what a row showed live must not show in another.
+ */
+#define ENTRIES_MAX	   98304
+#define CGROUP_ENTRIES_MAX 32768
+#define STRANGE_CALLS_MAX  64
+#define CALL_NR_STRANGE	   600 /* above all numbers in use */
+
+/* Cgroups share a count where their hashes meet, which only lets the bound come sooner. */
+#define CGROUP_COUNTS 1024
 
 #define NO_SLOT	    UINT32_MAX
 #define SLOT_FOLDED (UINT32_MAX - 1) /* reported, and no cell shows it any more */
@@ -56,10 +70,13 @@ struct entry {
 	struct row *rows;
 	uint32_t n_rows;
 	uint32_t rows_size;
+	uint32_t n_strange; /* rows of numbers from CALL_NR_STRANGE on */
 };
 
 struct ledger {
 	bool by_thread;
+	uint64_t seed; /* names are strangers' choice: they must not choose the slots as well */
+	uint32_t cgroup_entries[CGROUP_COUNTS];
 	struct entry **slots; /* open addressing, linear; a power of two */
 	size_t n_slots;
 	size_t n_entries;
@@ -85,6 +102,8 @@ int ledger_new(bool by_thread, struct ledger **ret)
 		return -ENOMEM;
 	ledger->n_slots = SLOTS_MIN;
 	ledger->by_thread = by_thread;
+	if (getrandom(&ledger->seed, sizeof(ledger->seed), GRND_NONBLOCK) < 0)
+		ledger->seed = (uintptr_t)ledger;
 	*ret = TAKE_PTR(ledger);
 	return 0;
 }
@@ -148,13 +167,13 @@ static uint64_t hash_mix(uint64_t hash, uint64_t value)
 }
 
 /* The thread's own name is no part of the key: a thread that renames itself stays one. */
-static uint64_t task_hash(const struct snapshot_task *task, uint64_t task_start_ns)
+static uint64_t task_hash(uint64_t seed, const struct snapshot_task *task, uint64_t task_start_ns)
 {
 	uint64_t words[COMM_LEN / 8];
 	uint64_t hash;
 
 	memcpy(words, task->process_comm, sizeof(words));
-	hash = hash_mix(task->cgroup_id, task->process_start_ns);
+	hash = hash_mix(seed ^ task->cgroup_id, task->process_start_ns);
 	hash = hash_mix(hash, (uint64_t)(uint32_t)task->pid << 32 | (uint32_t)task->tid);
 	hash = hash_mix(hash, task_start_ns);
 	hash = hash_mix(hash, words[0]);
@@ -197,25 +216,30 @@ static int slots_rehash(struct ledger *ledger, size_t n_slots)
 	return 0;
 }
 
-static int find_entry(struct ledger *ledger, const struct batch *batch, struct entry **ret)
+static struct entry *look_up(const struct ledger *ledger, const struct snapshot_task *task,
+			     uint64_t task_start_ns, uint64_t hash)
 {
-	struct snapshot_task task;
-	struct entry *entry;
-	uint64_t task_start_ns = ledger->by_thread ? batch->task_start_ns : 0;
-	uint64_t hash;
-	int r;
+	size_t mask = ledger->n_slots - 1;
 
-	ledger_task_of(batch, ledger->by_thread, &task);
-	hash = task_hash(&task, task_start_ns);
-	for (size_t i = hash & (ledger->n_slots - 1); ledger->slots[i];
-	     i = (i + 1) & (ledger->n_slots - 1)) {
-		entry = ledger->slots[i];
-		if (entry->hash == hash && task_equal(entry, &task, task_start_ns)) {
-			memcpy(entry->task.comm, task.comm, COMM_LEN);
-			*ret = entry;
-			return 0;
-		}
+	for (size_t i = hash & mask; ledger->slots[i]; i = (i + 1) & mask) {
+		struct entry *entry = ledger->slots[i];
+
+		if (entry->hash == hash && task_equal(entry, task, task_start_ns))
+			return entry;
 	}
+	return NULL;
+}
+
+static uint32_t *cgroup_entries(struct ledger *ledger, uint64_t cgroup_id)
+{
+	return &ledger->cgroup_entries[hash_mix(ledger->seed, cgroup_id) % CGROUP_COUNTS];
+}
+
+static int add_entry(struct ledger *ledger, const struct snapshot_task *task,
+		     uint64_t task_start_ns, uint64_t hash, struct entry **ret)
+{
+	struct entry *entry;
+	int r;
 
 	if ((ledger->n_entries + 1) * 4 > ledger->n_slots * 3) {
 		r = slots_rehash(ledger, ledger->n_slots * 2);
@@ -225,13 +249,49 @@ static int find_entry(struct ledger *ledger, const struct batch *batch, struct e
 	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		return -ENOMEM;
-	entry->task = task;
+	entry->task = *task;
 	entry->task_start_ns = task_start_ns;
 	entry->hash = hash;
 	slots_insert(ledger->slots, ledger->n_slots, entry);
 	ledger->n_entries++;
+	(*cgroup_entries(ledger, task->cgroup_id))++;
 	*ret = entry;
 	return 0;
+}
+
+/* Of the tasks of @cgroup_id that are too many to tell apart. */
+static void others_of(uint64_t cgroup_id, struct snapshot_task *ret)
+{
+	*ret = (struct snapshot_task){ .cgroup_id = cgroup_id, .process_comm = LEDGER_OTHERS };
+}
+
+static int find_entry(struct ledger *ledger, const struct batch *batch, struct entry **ret)
+{
+	uint64_t task_start_ns = ledger->by_thread ? batch->task_start_ns : 0;
+	struct snapshot_task task, others;
+	struct entry *entry;
+	uint64_t hash, others_hash;
+
+	ledger_task_of(batch, ledger->by_thread, &task);
+	hash = task_hash(ledger->seed, &task, task_start_ns);
+	entry = look_up(ledger, &task, task_start_ns, hash);
+	if (entry) {
+		memcpy(entry->task.comm, task.comm, COMM_LEN);
+		*ret = entry;
+		return 0;
+	}
+
+	others_of(task.cgroup_id, &others);
+	others_hash = task_hash(ledger->seed, &others, 0);
+	entry = look_up(ledger, &others, 0, others_hash);
+	if (entry) {
+		*ret = entry;
+		return 0;
+	}
+	if (ledger->n_entries >= ENTRIES_MAX ||
+	    *cgroup_entries(ledger, task.cgroup_id) >= CGROUP_ENTRIES_MAX)
+		return add_entry(ledger, &others, 0, others_hash, ret);
+	return add_entry(ledger, &task, task_start_ns, hash, ret);
 }
 
 static int entry_grow(struct entry *entry)
@@ -251,27 +311,42 @@ static int entry_grow(struct entry *entry)
 	return 0;
 }
 
+static bool entry_has(const struct entry *entry, uint32_t nr, uint32_t abi, uint32_t *ret)
+{
+	for (uint32_t i = 0; i < entry->n_rows; i++) {
+		if (entry->keys[i].nr == nr && entry->keys[i].abi == abi) {
+			*ret = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int find_row(struct ledger *ledger, struct entry *entry, const struct cell *cell,
 		    uint32_t *ret)
 {
-	struct row *row;
+	uint32_t nr = cell->nr, abi = cell->abi;
 	int r;
 
-	for (uint32_t i = 0; i < entry->n_rows; i++) {
-		if (entry->keys[i].nr == cell->nr && entry->keys[i].abi == cell->abi) {
-			*ret = i;
+	if (entry_has(entry, nr, abi, ret))
+		return 0;
+	if (nr >= CALL_NR_STRANGE) {
+		if (entry_has(entry, CALL_NR_OTHERS, CALL_ABI_NATIVE, ret))
 			return 0;
+		if (entry->n_strange >= STRANGE_CALLS_MAX) {
+			nr = CALL_NR_OTHERS;
+			abi = CALL_ABI_NATIVE;
 		}
+		entry->n_strange++;
 	}
 	if (entry->n_rows == entry->rows_size) {
 		r = entry_grow(entry);
 		if (r < 0)
 			return r;
 	}
-	entry->keys[entry->n_rows] = (struct row_key){ .nr = cell->nr, .abi = cell->abi };
-	*ret = entry->n_rows;
-	row = &entry->rows[entry->n_rows++];
-	*row = (struct row){ .slot = NO_SLOT };
+	*ret = entry->n_rows++;
+	entry->keys[*ret] = (struct row_key){ .nr = nr, .abi = abi };
+	entry->rows[*ret] = (struct row){ .slot = NO_SLOT };
 	ledger->n_rows++;
 	return 0;
 }
@@ -557,6 +632,8 @@ static void entry_drop_row(struct entry *entry, uint32_t i)
 {
 	uint32_t last = --entry->n_rows;
 
+	if (entry->keys[i].nr >= CALL_NR_STRANGE)
+		entry->n_strange--;
 	free(entry->rows[i].errnos);
 	if (i != last) {
 		entry->rows[i] = entry->rows[last];
@@ -648,6 +725,7 @@ static int forget(struct ledger *ledger, uint64_t ring_lost)
 		if (!entry)
 			continue;
 		if (entry->n_rows == 0) {
+			(*cgroup_entries(ledger, entry->task.cgroup_id))--;
 			entry_free(entry);
 			ledger->slots[s] = NULL;
 			ledger->n_entries--;

@@ -9,6 +9,14 @@
 
 #include "bpf/abi.h"
 
+/*
+ * What is too much to tell apart is summed up: the process name, with PID 0, of tens of thousands
+ * of names or PIDs of one cgroup in one interval; and the call number, "sys_others", of what is
+ * beyond dozens that no kernel knows.
+ */
+#define LEDGER_OTHERS  "(others)"
+#define CALL_NR_OTHERS 0x7ffffffe
+
 /* How often one errno came in the interval. */
 struct errno_delta {
 	uint16_t number;

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot.h"
+
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
 struct abi_table {
@@ -287,6 +289,8 @@ const char *syscall_name(uint32_t nr, uint32_t abi, char buffer[static SYSCALL_N
 
 	if (name)
 		return name;
+	if (nr == CALL_NR_OTHERS)
+		return "sys_others";
 
 	snprintf(buffer, SYSCALL_NAME_MAX, "sys_%" PRId32, (int32_t)nr);
 	return buffer;
