@@ -35,6 +35,7 @@
 #include "src/resolve.h"
 #include "src/resolver.h"
 #include "src/selection.h"
+#include "src/stuck.h"
 
 #define NSEC_PER_SEC 1000000000ull
 
@@ -159,8 +160,12 @@ static bool is_selected(uint64_t cgroup_id, void *data)
 
 static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 {
-	const struct identity *identity = resolver_identify(monitor->resolver, cgroup_id, now_ns());
+	const struct identity *identity;
 
+	/* Its last calls may come after it; the kernel needs no telling any more. */
+	if (resolver_is_gone(monitor->resolver, cgroup_id))
+		return false;
+	identity = resolver_identify(monitor->resolver, cgroup_id, now_ns());
 	return selection_excludes(monitor->selection, resolver_path(monitor->resolver, cgroup_id),
 				  identity);
 }
@@ -194,7 +199,8 @@ static void check_exclusions(struct monitor *monitor)
 		return;
 	monitor->selection_checked_ns = now;
 	for (size_t i = monitor->n_excluded; i-- > 0;)
-		if (!is_excluded(monitor, monitor->excluded[i]))
+		if (resolver_is_gone(monitor->resolver, monitor->excluded[i]) ||
+		    !is_excluded(monitor, monitor->excluded[i]))
 			include(monitor, i);
 }
 
@@ -212,7 +218,8 @@ static int update_exclusions(struct monitor *monitor, const struct snapshot *sna
 		if (id == last)
 			continue;
 		last = id;
-		if (is_excluded(monitor, id)) {
+		/* Of what is gone, these were the last rows. */
+		if (!resolver_is_gone(monitor->resolver, id) && is_excluded(monitor, id)) {
 			r = exclude(monitor, id);
 			if (r < 0)
 				return r;
@@ -347,6 +354,8 @@ static void check_hierarchy(struct monitor *monitor)
 	cgroup_tree_close(tree);
 }
 
+static int print_last_interval(struct monitor *monitor);
+
 /* Ends the interval and prints it. 0, -EPIPE when nobody reads any more, or another -errno. */
 static int print_interval(struct monitor *monitor)
 {
@@ -359,6 +368,7 @@ static int print_interval(struct monitor *monitor)
 	output_fn output = monitor->options->output == OUTPUT_JSON ? output_json : output_text;
 	struct snapshot snapshot;
 	uint64_t start_ns = now_ns(), read_ns, built_ns;
+	bool stop;
 	int r;
 
 	r = collector_read(monitor->collector, &snapshot);
@@ -370,9 +380,12 @@ static int print_interval(struct monitor *monitor)
 	if (r < 0)
 		return fail("cannot build the report: %s", strerror(-r)), r;
 	built_ns = now_ns();
+	stuck_watch(monitor->stop);
 	r = output(report, monitor->options, stdout);
 	if (r == 0 && fflush(stdout) != 0)
 		r = -errno;
+	if (stuck_unwatch(&stop))
+		return fail("nobody reads standard output: the last records are lost"), -EIO;
 	if (monitor->options->verbose)
 		fprintf(stderr, "cgscope: interval: read %.1f ms, report %.1f ms, output %.1f ms\n",
 			(double)(read_ns - start_ns) / 1e6, (double)(built_ns - read_ns) / 1e6,
@@ -391,7 +404,9 @@ static int print_interval(struct monitor *monitor)
 	}
 	check_hierarchy(monitor);
 	r = update_exclusions(monitor, &snapshot);
-	return r < 0 ? fail("%s", strerror(-r)), r : 0;
+	if (r < 0)
+		return fail("%s", strerror(-r)), r;
+	return stop && !monitor->stop ? print_last_interval(monitor) : 0;
 }
 
 static int print_last_interval(struct monitor *monitor)
@@ -484,7 +499,7 @@ static int open_signals(struct monitor *monitor)
 		return -errno;
 	(void)signal(SIGPIPE, SIG_IGN);
 	monitor->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	return monitor->signal_fd < 0 ? -errno : 0;
+	return monitor->signal_fd < 0 ? -errno : stuck_init(&signals);
 }
 
 static int open_loop(struct monitor *monitor)
@@ -516,7 +531,7 @@ static int loop(struct monitor *monitor)
 
 		n = epoll_wait(monitor->epoll_fd, &event, 1, resolver_timeout_ms(monitor));
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return fail("cannot wait for events: %s", strerror(errno)), -EIO;
 		work_resolver(monitor);
 		if (n <= 0)
 			continue;
@@ -732,10 +747,10 @@ static int run_monitor(const struct options *options)
 	r = open_signals(&monitor);
 	if (r < 0)
 		return fail("cannot watch for signals: %s", strerror(-r));
-	r = open_listener(&monitor);
+	r = open_identity(&monitor); /* which checks the privileges first of all */
 	if (r)
 		return r;
-	r = open_identity(&monitor);
+	r = open_listener(&monitor);
 	if (r)
 		return r;
 	say_missing_pids(options);
@@ -749,7 +764,8 @@ static int run_monitor(const struct options *options)
 	(void)resolver_prime(monitor.resolver, now_ns());
 	r = privileges_drop(still_reads, &monitor);
 	if (r < 0)
-		fprintf(stderr, "cgscope: cannot drop capabilities: %s, ignoring\n", strerror(-r));
+		return fail("cannot give up the capabilities that are not needed any more: %s",
+			    strerror(-r));
 	r = start_listener(&monitor);
 	if (r)
 		return r;

@@ -42,7 +42,11 @@ int privileges_check(bool foreign_root, FILE *err)
 	_cleanup_(cap_freep) cap_t caps = cap_get_proc();
 	int n_missing = 0;
 
-	for (size_t i = 0; caps && i < sizeof(needs) / sizeof(*needs); i++) {
+	if (!caps) {
+		fprintf(err, "cgscope: cannot read the own capabilities\n");
+		return 1;
+	}
+	for (size_t i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
 		const struct need *need = &needs[i];
 
 		if (need->foreign_root_only && !foreign_root)

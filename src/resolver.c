@@ -352,6 +352,13 @@ static struct entry *use_entry(struct resolver *resolver, uint64_t id)
 	return entry;
 }
 
+bool resolver_is_gone(const struct resolver *resolver, uint64_t id)
+{
+	const struct entry *entry = find_entry(resolver, id);
+
+	return entry && entry->is_gone;
+}
+
 const struct identity *resolver_identify(struct resolver *resolver, uint64_t id, uint64_t now_ns)
 {
 	struct subject *subject;
@@ -373,6 +380,13 @@ const struct identity *resolver_identify(struct resolver *resolver, uint64_t id,
 
 	subject_seen(resolver->claims, subject, entry->path, id);
 	return subject_identity(subject);
+}
+
+bool resolver_is_gone(const struct resolver *resolver, uint64_t id)
+{
+	const struct entry *entry = find_entry(resolver, id);
+
+	return entry && entry->is_gone;
 }
 
 const char *resolver_path(struct resolver *resolver, uint64_t id)

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -60,6 +62,12 @@ uint64_t resolver_due_ns(const struct resolver *resolver);
  * tick.
  */
 const struct identity *resolver_identify(struct resolver *resolver, uint64_t id, uint64_t now_ns);
+
+/* Whether @id is known to have been removed. Does not count as a use. */
+bool resolver_is_gone(const struct resolver *resolver, uint64_t id);
+
+/* Whether @id is known to have been removed. */
+bool resolver_is_gone(const struct resolver *resolver, uint64_t id);
 
 /* The path of @id as far as known, else NULL. Valid until the next call. */
 const char *resolver_path(struct resolver *resolver, uint64_t id);
