@@ -160,12 +160,8 @@ static bool is_selected(uint64_t cgroup_id, void *data)
 
 static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 {
-	const struct identity *identity;
+	const struct identity *identity = resolver_identify(monitor->resolver, cgroup_id, now_ns());
 
-	/* Its last calls may come after it; the kernel needs no telling any more. */
-	if (resolver_is_gone(monitor->resolver, cgroup_id))
-		return false;
-	identity = resolver_identify(monitor->resolver, cgroup_id, now_ns());
 	return selection_excludes(monitor->selection, resolver_path(monitor->resolver, cgroup_id),
 				  identity);
 }

@@ -382,13 +382,6 @@ const struct identity *resolver_identify(struct resolver *resolver, uint64_t id,
 	return subject_identity(subject);
 }
 
-bool resolver_is_gone(const struct resolver *resolver, uint64_t id)
-{
-	const struct entry *entry = find_entry(resolver, id);
-
-	return entry && entry->is_gone;
-}
-
 const char *resolver_path(struct resolver *resolver, uint64_t id)
 {
 	const struct entry *entry = use_entry(resolver, id);

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -64,9 +63,6 @@ uint64_t resolver_due_ns(const struct resolver *resolver);
 const struct identity *resolver_identify(struct resolver *resolver, uint64_t id, uint64_t now_ns);
 
 /* Whether @id is known to have been removed. Does not count as a use. */
-bool resolver_is_gone(const struct resolver *resolver, uint64_t id);
-
-/* Whether @id is known to have been removed. */
 bool resolver_is_gone(const struct resolver *resolver, uint64_t id);
 
 /* The path of @id as far as known, else NULL. Valid until the next call. */
