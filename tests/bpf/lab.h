@@ -137,7 +137,10 @@ void victim_exec(void *path);
 /* One wait4; @pid must end with status 0. */
 void victim_reap(pid_t pid);
 
-/* Ends an interval: adds its rows to the sums, and hands it out where @ret is not NULL. */
+/*
+ * Ends an interval: adds its rows to the sums, and hands it out where @ret is not NULL. The rings
+ * of other labs that are open are emptied as well.
+ */
 void lab_read(struct lab *lab, struct snapshot *ret);
 /* Reads all the while. */
 void lab_sleep_ms(struct lab *lab, unsigned ms);
@@ -182,6 +185,7 @@ size_t lab_n_rows_(struct lab *lab, const struct lab_row *row);
 
 /* Since lab_open() or lab_clear(); of all that is measured, not only of ours. */
 uint64_t lab_lost(const struct lab *lab, enum loss_cause cause);
+/* No calls, that is: others may well lose bytes. */
 #define lab_expect_nothing_lost(lab) lab_expect_nothing_lost_(lab, __FILE__, __LINE__)
 void lab_expect_nothing_lost_(const struct lab *lab, const char *file, int line);
 
