@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Output that nobody reads: a full pipe holds a write for as long as its reader sleeps, and with
- * it the answer to SIGTERM. Between stuck_watch() and stuck_unwatch() a stop signal is let in; if the
- * writing does not end within seconds after it, standard output is replaced by /dev/null.
+ * it the answer to SIGTERM. Between stuck_watch() and stuck_unwatch() a stop signal is let in; if
+ * the writing does not end within seconds after it, standard output is replaced by /dev/null.
  */
 #pragma once
 
