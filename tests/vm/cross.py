@@ -135,5 +135,6 @@ def build(cache, native, meson, source):
     if not os.path.exists(busybox):
         busybox = os.path.join(files, "root/usr/bin/busybox")
     result = Build(directory, compiler, busybox)
+    quietly("ninja", "-C", directory, "build.ninja")  # or the targets may be those of old
     quietly("ninja", "-C", directory, *result.targets())
     return result

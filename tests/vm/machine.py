@@ -5,7 +5,6 @@ import collections
 import os
 import selectors
 import shutil
-import signal
 import subprocess
 import time
 
@@ -49,12 +48,11 @@ def boot(arch, cpu, kernel, initramfs, settings, timeout, console_log):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
     ) as process, open(console_log, "w", encoding="utf-8") as log:
         try:
             yield from lines_of(process.stdout, timeout, log)
         finally:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
 
 
 def lines_of(pipe, timeout, log):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -220,6 +221,8 @@ def parse_arguments():
 
 
 def main():
+    # So that what was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         return run(parse_arguments())
     except Unavailable as error:
