@@ -71,15 +71,15 @@ struct task_record {
 	/* The call in progress, as latched at sys_enter. */
 	u64 call_start_ns;
 	u32 call_nr;
-	u16 call_abi;
+	u8 call_abi;
 	u8 call_traits;
 	u8 phase;
+	u8 verdict;	/* the filter's answer */
 	u64 arg_vector; /* of sendmmsg and recvmmsg, in user memory */
 	u32 arg_length; /* of a receive's buffer */
 	u32 arg_flags;	/* MSG_* of a receive */
-	/* The filter's answer, and of which generation it is. */
-	u32 generation;
-	u32 verdict;
+	u32 generation; /* of the filter's answer */
+	u32 exit_epoch; /* of the latest exit, where entries may be left out */
 	u64 own_comm[2];
 	u8 hints[HINTS]; /* by call number: the cell to look at first */
 	struct batch batch;
@@ -238,11 +238,6 @@ static __always_inline bool take_event(u8 *note, u32 copy, u8 taken)
 	}
 	*note = (taken == NOTE_EXIT ? *note & NOTE_SKIPPED : 0) | (last ? 0 : taken);
 	return true;
-}
-
-static __always_inline void count_made_good(void)
-{
-	__sync_fetch_and_add(&made_good, 1);
 }
 
 /*
@@ -483,6 +478,7 @@ static __always_inline struct task_record *record_new(struct task_struct *task)
 	record = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (record) {
 		record->batch.record_id = __sync_fetch_and_add(&records_made, 1);
+		record->exit_epoch = control.epoch;
 		record_refresh(record);
 	}
 	return record;
@@ -801,7 +797,7 @@ static __always_inline void on_entry(u32 nr, u32 copy)
 	if (!take_event(note, copy, NOTE_ENTRY))
 		return;
 	if (copy > 0)
-		count_made_good();
+		__sync_fetch_and_add(&made_good, 1);
 	if (settings.filters) {
 		fingerprint = verdict_fingerprint(task);
 		if (skip_fingerprints[fingerprint % SKIP_SLOTS] == fingerprint) {
@@ -909,6 +905,23 @@ static __always_inline bool is_denied(const struct task_struct *task)
 }
 
 /*
+ * Makes good a missed entry, unless its call may have been reported as lost by now. It began after
+ * the task's latest exit; what was missed by the end of an epoch is reported when the next one
+ * has ended. User space moves the epoch on before it reads what was made good: either it sees that
+ * this was, or we see here that we are late.
+ */
+static __always_inline bool make_good(const struct task_record *record)
+{
+	u64 before = __sync_fetch_and_add(&made_good, 1);
+
+	barrier_var(before); /* else it is no fetching atomic, and no barrier */
+	if (*(volatile u32 *)&control.epoch - record->exit_epoch <= 1)
+		return true;
+	__sync_fetch_and_add(&made_good, -1);
+	return false;
+}
+
+/*
  * An exit without an entry: of a call refused before it began, or that we came late for, or of
  * which all copies missed the entry. That one cannot be told from a denied one where calls are
  * refused: it then passes for one, and is among the lost.
@@ -933,13 +946,12 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 	abi = call_abi(task, &nr);
 	if (record->verdict != VERDICT_MEASURE || (call_traits(nr, abi) & TRAIT_EXCLUDED)) {
 		if (!is_denied(task))
-			count_made_good();
+			(void)make_good(record);
 		return;
 	}
 	if (is_denied(task)) {
 		on_denied(record, nr, abi);
-	} else if (nr != NR_FORGOTTEN) {
-		count_made_good();
+	} else if (nr != NR_FORGOTTEN && make_good(record)) {
 		on_missed_entry(record, nr, abi, ret);
 	}
 }
@@ -973,9 +985,13 @@ static __always_inline void on_exit(s64 ret, u32 copy)
 	if (record->phase != PHASE_MEASURED) {
 		if (control.enabled)
 			on_exit_alone(task, record, ret);
+		if (settings.copies > 1)
+			record->exit_epoch = control.epoch;
 		return;
 	}
 
+	if (settings.copies > 1)
+		record->exit_epoch = control.epoch;
 	ns = bpf_ktime_get_ns() - record->call_start_ns;
 	record->phase = PHASE_IDLE;
 	if (record->call_traits & TRAIT_SIGRETURN)

@@ -28,6 +28,9 @@
 
 #define DUMP_BYTES_MIN (256 << 10)
 
+/* What a task that is preempted will hardly wait for its CPU. */
+#define MISSED_AGE_NS 1000000000ull
+
 /* A fold of one cell in a ring of 4 MiB: about 20,000. */
 #define RING_MESSAGES_MAX 20000
 
@@ -58,8 +61,10 @@ struct collector {
 	size_t in_flight_size;
 	uint64_t interval_start_ns;
 	uint64_t missed_at_start; /* entries, before counting began */
-	uint64_t missed;	  /* entries, by the end of the interval */
-	uint64_t lost[LOSS_N_];	  /* as last reported */
+	uint64_t missed;	  /* entries, as far as that is old enough to be lost */
+	uint64_t missed_lately;	  /* at this time */
+	uint64_t missed_lately_ns;
+	uint64_t lost[LOSS_N_]; /* as last reported */
 };
 
 /* libbpf's words while loading: shown with -v, else only the last warning is kept for the error. */
@@ -481,9 +486,8 @@ static uint64_t entries_missed(const struct collector *collector)
 
 /*
  * Calls of which no end was seen, and calls that no filter wants or that are our own among them:
- * what was never seen cannot be told apart, so that it is the most that can have been lost. A
- * missed entry may be made good until the end of the epoch after its own: only those are
- * lost that were missed before the latest epoch. At the end, all are.
+ * what was never seen cannot be told apart, so that it is the most that can have been lost. Those
+ * that were missed lately may still be made good.
  */
 static uint64_t calls_unseen(const struct collector *collector)
 {
@@ -491,6 +495,19 @@ static uint64_t calls_unseen(const struct collector *collector)
 	uint64_t good = __atomic_load_n(&collector->skel->bss->made_good, __ATOMIC_SEQ_CST);
 
 	return missed > good ? missed - good : 0;
+}
+
+/*
+ * Ages what was missed. An entry is made good by its call's end until the epoch after its own has
+ * passed, and by another copy at once, were it not that the task may be preempted between them.
+ */
+static void age_missed(struct collector *collector, uint64_t now_ns)
+{
+	if (!collector->attached || now_ns - collector->missed_lately_ns < MISSED_AGE_NS)
+		return;
+	collector->missed = collector->missed_lately;
+	collector->missed_lately = entries_missed(collector);
+	collector->missed_lately_ns = now_ns;
 }
 
 /* sys_enter before sys_exit, so that no call is seen ending that was not seen beginning. */
@@ -532,7 +549,9 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 	}
 	collector->attached = true;
 	collector->interval_start_ns = clock_ns(CLOCK_MONOTONIC);
-	collector->missed = collector->missed_at_start = entries_missed(collector);
+	collector->missed_at_start = entries_missed(collector);
+	collector->missed = collector->missed_lately = collector->missed_at_start;
+	collector->missed_lately_ns = collector->interval_start_ns;
 	__atomic_store_n(&skel->bss->control.enabled, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -749,12 +768,12 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 {
 	uint64_t lost[LOSS_N_];
 	uint32_t epoch = collector->skel->bss->control.epoch;
-	uint64_t missed = collector->attached ? entries_missed(collector) : collector->missed;
 	uint64_t now_ns;
 	size_t size = 0;
 	int r;
 
 	*ret = (struct snapshot){ .timestamp_ns = clock_ns(CLOCK_REALTIME) };
+	age_missed(collector, clock_ns(CLOCK_MONOTONIC));
 	__atomic_store_n(&collector->skel->bss->control.epoch, epoch + 1, __ATOMIC_SEQ_CST);
 	now_ns = clock_ns(CLOCK_MONOTONIC);
 	ret->duration_ns = now_ns - collector->interval_start_ns;
@@ -792,7 +811,6 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 			lost[i] = __atomic_load_n(&collector->skel->bss->lost[i], __ATOMIC_RELAXED);
 	}
 	lost[LOSS_RECURSION] += calls_unseen(collector);
-	collector->missed = missed;
 	for (int i = 0; i < LOSS_N_; i++) {
 		if (i != LOSS_RING_FULL && lost[i] > collector->lost[i]) {
 			ret->lost[i] = lost[i] - collector->lost[i];

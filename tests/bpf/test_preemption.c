@@ -26,6 +26,7 @@
 
 struct load {
 	cpu_set_t cpu;
+	int go[2];
 	bool guarded;
 	int n_calls;
 	int n_forks;
@@ -73,7 +74,10 @@ static void load_victim(void *data)
 {
 	const struct load *load = data;
 
+	char byte;
+
 	victim_check(syscall(SYS_sched_setaffinity, 0, sizeof(load->cpu), &load->cpu) == 0);
+	victim_check(syscall(SYS_read, load->go[0], &byte, 1) == 1);
 	if (load->guarded)
 		take_a_guard();
 	for (int i = 0; i < SPINNERS + FORKERS; i++) {
@@ -94,7 +98,7 @@ static uint64_t calls_of(const struct load *load)
 	uint64_t spinner = (uint64_t)load->n_calls + 1;
 	uint64_t forker = (uint64_t)load->n_forks * 4 + 1;
 
-	return 1 + (load->guarded ? 2 : 0) + (SPINNERS + FORKERS) * 2 + 1 + SPINNERS * spinner +
+	return 2 + (load->guarded ? 2 : 0) + (SPINNERS + FORKERS) * 2 + 1 + SPINNERS * spinner +
 	       FORKERS * forker;
 }
 
@@ -115,6 +119,7 @@ static void run_load(struct lab *lab, bool guarded)
 	struct call_stats sum;
 	cpu_set_t all, others;
 	int cpu = CPU_SETSIZE - 1;
+	pid_t pid;
 
 	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
 	if (CPU_COUNT(&all) < 2)
@@ -125,14 +130,21 @@ static void run_load(struct lab *lab, bool guarded)
 	CPU_SET(cpu, &load.cpu);
 	others = all;
 	CPU_CLR(cpu, &others);
+	assert_int_equal(pipe(load.go), 0);
+	pid = lab_start(lab, load_victim, &load);
+	lab_wait_blocked(pid, pid, SYS_read);
 	assert_int_equal(sched_setaffinity(0, sizeof(others), &others), 0);
-	lab_reap(lab, lab_start(lab, load_victim, &load), 0);
-	/* A task whose end was left out is counted when its memory is freed. */
-	lab_sleep_ms(lab, 300);
+	assert_int_equal(write(load.go[1], "", 1), 1);
+	lab_reap(lab, pid, 0);
+	/*
+	 * A task whose end was left out is counted when it is freed, and what was missed is known
+	 * to be lost a second later.
+	 */
+	lab_sleep_ms(lab, 2500);
 	lab_settle(lab);
-	/* A call is lost if it was missing an interval ago already. */
-	lab_read(lab, NULL);
 	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	close(load.go[0]);
+	close(load.go[1]);
 
 	sum = lab_sum(lab, .call = NULL);
 	lost = lab_lost(lab, LOSS_RECURSION);
