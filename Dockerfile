@@ -4,7 +4,7 @@
 FROM debian:trixie-slim AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        bpftool clang gcc libbpf-dev libc6-dev libcap-dev libcmocka-dev libelf-dev libjansson-dev libmicrohttpd-dev \
+        bpftool clang gcc libbpf-dev libc6-dev libcap-dev libcmocka-dev libelf-dev libjansson-dev libmicrohttpd-dev zlib1g-dev \
         linux-bpf-dev meson ninja-build pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /cgscope

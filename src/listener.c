@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
+#include <zlib.h>
 
 #include "cleanup.h"
 #include "table.h"
@@ -46,6 +47,11 @@
 /* The page that is current, one that is on its way to others, and some that are stuck. */
 #define PAGES_MAX 4
 
+/* Pages repeat themselves: the fastest level makes a twentieth of one. */
+#define GZIP_LEVEL	 1
+#define GZIP_WINDOW_BITS (15 + 16) /* with gzip's header */
+#define GZIP_MEMORY	 8
+
 /* How late an interval may be, in intervals and beyond, before cgscope counts as stuck. */
 #define LATE_INTERVALS 2
 #define LATE_EXTRA_NS  (5 * NS_PER_S)
@@ -53,6 +59,8 @@
 struct page {
 	char *text;
 	size_t n;
+	unsigned char *zipped; /* made by the thread when it is first asked for */
+	size_t n_zipped;
 	uint64_t number;
 	atomic_uint refs;
 	atomic_uint *n_pages; /* of the listener */
@@ -111,6 +119,7 @@ static void page_unref(struct page *page)
 		return;
 	atomic_fetch_sub(page->n_pages, 1);
 	free(page->text);
+	free(page->zipped);
 	free(page);
 }
 
@@ -376,17 +385,67 @@ static void find_answer(struct listener *listener, const char *path, const char 
 				.text = "only /metrics, /healthz and /readyz are here\n" };
 }
 
-static struct MHD_Response *make_response(const struct answer *answer)
+/* False without memory. */
+static bool zip(struct page *page)
+{
+	_cleanup_(freep) unsigned char *zipped = NULL;
+	z_stream stream = { .next_in = (unsigned char *)page->text, .avail_in = (uInt)page->n };
+	size_t size;
+	int r;
+
+	if (page->zipped)
+		return true;
+	if (page->n > UINT32_MAX / 2 ||
+	    deflateInit2(&stream, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY,
+			 Z_DEFAULT_STRATEGY) != Z_OK)
+		return false;
+	size = deflateBound(&stream, page->n);
+	zipped = malloc(size);
+	stream.next_out = zipped;
+	stream.avail_out = (uInt)size;
+	r = zipped ? deflate(&stream, Z_FINISH) : Z_MEM_ERROR;
+	page->n_zipped = stream.total_out;
+	(void)deflateEnd(&stream);
+	if (r != Z_STREAM_END)
+		return false;
+	page->zipped = realloc(zipped, page->n_zipped);
+	if (!page->zipped)
+		page->zipped = zipped;
+	zipped = NULL;
+	return true;
+}
+
+static bool wants_gzip(struct MHD_Connection *connection)
+{
+	const char *accepted = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+							   MHD_HTTP_HEADER_ACCEPT_ENCODING);
+	static const char gzip[] = "gzip", refused[] = ";q=0";
+	const char *found = accepted ? strstr(accepted, gzip) : NULL;
+
+	if (!found)
+		return false;
+	found += strlen(gzip);
+	return strncmp(found, refused, strlen(refused)) != 0 || found[strlen(refused)] == '.';
+}
+
+static struct MHD_Response *make_response(const struct answer *answer, bool zipped)
 {
 	struct MHD_Response *response;
+	void *body;
 
 	if (!answer->page)
 		return MHD_create_response_from_buffer(strlen(answer->text), (void *)answer->text,
 						       MHD_RESPMEM_PERSISTENT);
+	body = zipped ? (void *)answer->page->zipped : answer->page->text;
 	response = MHD_create_response_from_buffer_with_free_callback_cls(
-		answer->page->n, answer->page->text, unref_page, answer->page);
-	if (!response)
+		zipped ? answer->page->n_zipped : answer->page->n, body, unref_page, answer->page);
+	if (!response) {
 		page_unref(answer->page);
+		return NULL;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept-Encoding");
+	if (zipped)
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
 	return response;
 }
 
@@ -402,7 +461,8 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 	find_answer(data, path, method, &answer);
 	if (answer.page && strcmp(method, "GET") == 0)
 		*request_data = (void *)(uintptr_t)answer.page->number;
-	response = make_response(&answer);
+	response =
+		make_response(&answer, answer.page && wants_gzip(connection) && zip(answer.page));
 	if (!response)
 		return MHD_NO;
 

@@ -3,11 +3,13 @@
 """--listen: what is answered, to whom, and what clients cannot do to the measurement."""
 
 import contextlib
+import gzip
 import os
 import socket
 import subprocess
 import time
 import unittest
+import urllib.request
 
 import harness
 import metrics_tools as tools
@@ -90,6 +92,23 @@ class Answers(unittest.TestCase):
             result = subprocess.run(['promtool', 'check', 'metrics'], input=page.encode(),
                                     capture_output=True, check=False)
             self.assertEqual((result.returncode, result.stdout + result.stderr), (0, b''), page[:2000])
+
+    def test_gzip(self):
+        """What Prometheus asks for; whoever does not ask gets plain text."""
+        with listening() as (monitor, port):
+            monitor.wait_intervals(2)
+            for accepted, is_zipped in ('gzip', True), ('deflate, gzip;q=0.5', True), \
+                    ('gzip;q=0', False), ('identity', False):
+                request = urllib.request.Request(f'http://127.0.0.1:{port}/metrics',
+                                                 headers={'Accept-Encoding': accepted})
+                with urllib.request.urlopen(request, timeout=5) as answer:
+                    body = answer.read()
+                    self.assertEqual(answer.headers.get('Content-Encoding'),
+                                     'gzip' if is_zipped else None, accepted)
+                if is_zipped:
+                    packed, body = len(body), gzip.decompress(body)
+                    self.assertLess(packed, len(body) / 5)
+                self.assertGreaterEqual(tools.total(body.decode(), 'cgscope_intervals_total'), 2)
 
     def test_ready(self):
         port = tools.free_port()

@@ -6,6 +6,7 @@ The figures in docs/sizing.md are what this prints.
 """
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import time
 import unittest
+import urllib.request
 import uuid
 
 import harness
@@ -115,9 +117,21 @@ class Sizing(unittest.TestCase):
                 page = tools.get(port, '/metrics', 20)[1]
                 scrapes.append(time.monotonic() - before)
             cpu = (cpu_seconds(monitor.pid) - cpu) / (time.monotonic() - start)
+            zipped_bytes, zipped_seconds = self.scrape_zipped(port)
             resident, peak = memory(monitor.pid, 'VmRSS'), memory(monitor.pid, 'VmHWM')
             lines = monitor.lines[first:]
+        print(f'with gzip a scrape is {zipped_bytes} bytes and took {zipped_seconds:.3f} s')
         self.report(lines, page, max(scrapes), cpu, resident, peak)
+
+    def scrape_zipped(self, port):
+        request = urllib.request.Request(f'http://127.0.0.1:{port}/metrics',
+                                         headers={'Accept-Encoding': 'gzip'})
+        start = time.monotonic()
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            body = answer.read()
+        took = time.monotonic() - start
+        self.assertLess(len(gzip.decompress(body)), 10_000_000)
+        return len(body), took
 
     def report(self, lines, page, slowest, cpu, resident, peak):
         records = [json.loads(line) for line in lines]
