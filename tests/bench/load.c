@@ -5,6 +5,8 @@
  *   bench_load spawn N PROGRAM        vfork and exec and wait, per process
  */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +20,13 @@
 
 struct worker {
 	pthread_t thread;
+	int cpu;
 	int chunks;
 	double *ns;
 };
+
+static pthread_barrier_t ready;
+static atomic_int busy; /* threads that have chunks left */
 
 static double now_ns(void)
 {
@@ -37,17 +43,54 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* The @i-th CPU that we may run on, starting again behind the last. */
+static int nth_cpu(int i)
+{
+	cpu_set_t allowed;
+	int n;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return -1;
+	n = i % CPU_COUNT(&allowed);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &allowed) && n-- == 0)
+			return cpu;
+	}
+	return -1;
+}
+
+static void stay_on(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	if (cpu < 0)
+		return;
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+static double time_chunk(void)
+{
+	double start = now_ns();
+
+	for (int i = 0; i < CHUNK_CALLS; i++)
+		syscall(SYS_getppid);
+	return (now_ns() - start) / CHUNK_CALLS;
+}
+
+/* Each on a CPU of its own, all at the same time, as long as one of them is measured. */
 static void *call_in_chunks(void *data)
 {
 	struct worker *worker = data;
 
-	for (int i = 0; i < worker->chunks; i++) {
-		double start = now_ns();
-
-		for (int k = 0; k < CHUNK_CALLS; k++)
-			syscall(SYS_getppid);
-		worker->ns[i] = (now_ns() - start) / CHUNK_CALLS;
-	}
+	stay_on(worker->cpu);
+	pthread_barrier_wait(&ready);
+	for (int i = 0; i < worker->chunks; i++)
+		worker->ns[i] = time_chunk();
+	atomic_fetch_sub(&busy, 1);
+	while (atomic_load(&busy) > 0)
+		(void)time_chunk();
 	return NULL;
 }
 
@@ -59,7 +102,10 @@ static int calls(int threads, int chunks)
 
 	if (threads < 1 || threads > THREADS_MAX || chunks < 1)
 		return 2;
+	pthread_barrier_init(&ready, NULL, (unsigned)threads);
+	busy = threads;
 	for (int i = 0; i < threads; i++) {
+		workers[i].cpu = nth_cpu(i);
 		workers[i].chunks = chunks;
 		workers[i].ns = calloc((size_t)chunks, sizeof(double));
 		if (!workers[i].ns ||
