@@ -17,14 +17,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
-#include <zlib.h>
 
 #include "cleanup.h"
+#include "gzip.h"
 #include "table.h"
 
 #define NS_PER_S 1000000000ull
@@ -46,11 +47,6 @@
 
 /* The page that is current, one that is on its way to others, and some that are stuck. */
 #define PAGES_MAX 4
-
-/* Pages repeat themselves: the fastest level makes a twentieth of one. */
-#define GZIP_LEVEL	 1
-#define GZIP_WINDOW_BITS (15 + 16) /* with gzip's header */
-#define GZIP_MEMORY	 8
 
 /* How late an interval may be, in intervals and beyond, before cgscope counts as stuck. */
 #define LATE_INTERVALS 2
@@ -385,47 +381,44 @@ static void find_answer(struct listener *listener, const char *path, const char 
 				.text = "only /metrics, /healthz and /readyz are here\n" };
 }
 
-/* False without memory. */
-static bool zip(struct page *page)
-{
-	_cleanup_(freep) unsigned char *zipped = NULL;
-	z_stream stream = { .next_in = (unsigned char *)page->text, .avail_in = (uInt)page->n };
-	size_t size;
-	int r;
+/* As far as headers are kept; a client that says more than this gets plain text. */
+struct field {
+	char text[512];
+	size_t n;
+};
 
-	if (page->zipped)
-		return true;
-	if (page->n > UINT32_MAX / 2 ||
-	    deflateInit2(&stream, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	size = deflateBound(&stream, page->n);
-	zipped = malloc(size);
-	stream.next_out = zipped;
-	stream.avail_out = (uInt)size;
-	r = zipped ? deflate(&stream, Z_FINISH) : Z_MEM_ERROR;
-	page->n_zipped = stream.total_out;
-	(void)deflateEnd(&stream);
-	if (r != Z_STREAM_END)
-		return false;
-	page->zipped = realloc(zipped, page->n_zipped);
-	if (!page->zipped)
-		page->zipped = zipped;
-	zipped = NULL;
-	return true;
+/* Several fields of one name are one with commas between. */
+static enum MHD_Result append_field(void *data, enum MHD_ValueKind kind, const char *name,
+				    const char *value)
+{
+	struct field *field = data;
+	size_t left = sizeof(field->text) - field->n;
+	int n;
+
+	if (strcasecmp(name, MHD_HTTP_HEADER_ACCEPT_ENCODING) != 0)
+		return MHD_YES;
+	n = snprintf(field->text + field->n, left, "%s%s", field->n > 0 ? "," : "",
+		     value ? value : "");
+	if (n < 0 || (size_t)n >= left) {
+		field->text[0] = '\0';
+		return MHD_NO;
+	}
+	field->n += (size_t)n;
+	return MHD_YES;
 }
 
 static bool wants_gzip(struct MHD_Connection *connection)
 {
-	const char *accepted = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-							   MHD_HTTP_HEADER_ACCEPT_ENCODING);
-	static const char gzip[] = "gzip", refused[] = ";q=0";
-	const char *found = accepted ? strstr(accepted, gzip) : NULL;
+	struct field field = { 0 };
 
-	if (!found)
-		return false;
-	found += strlen(gzip);
-	return strncmp(found, refused, strlen(refused)) != 0 || found[strlen(refused)] == '.';
+	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, append_field, &field);
+	return gzip_is_accepted(field.text);
+}
+
+/* Once a page, by the thread. Without memory the client gets it plain. */
+static bool zip(struct page *page)
+{
+	return page->zipped || gzip_pack(page->text, page->n, &page->zipped, &page->n_zipped) == 0;
 }
 
 static struct MHD_Response *make_response(const struct answer *answer, bool zipped)

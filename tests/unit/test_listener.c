@@ -107,6 +107,41 @@ static int need_listener(void **state)
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: test\r\n\r\n"
 
+/* Whether a client with the header fields @fields gets gzip. */
+static bool gets_gzip(const struct listener *listener, const char *fields)
+{
+	char request[1024], answer[4096];
+
+	snprintf(request, sizeof(request), "GET /metrics HTTP/1.1\r\nHost: test\r\n%s\r\n", fields);
+	ask(listener, request, answer, sizeof(answer));
+	assert_non_null(strstr(answer, "HTTP/1.1 200"));
+	assert_non_null(strstr(answer, "Vary: Accept-Encoding\r\n"));
+	if (!strstr(answer, "Content-Encoding: gzip\r\n")) {
+		assert_non_null(strstr(answer, "\r\n\r\na 1\n"));
+		return false;
+	}
+	assert_non_null(strstr(answer, "\r\n\r\n\x1f\x8b"));
+	return true;
+}
+
+static void test_gzip(void **state)
+{
+	struct listener *listener = start("127.0.0.1:0");
+	char longest[700] = "Accept-Encoding: gzip,";
+
+	publish(listener, "a 1\n", 1);
+	assert_true(gets_gzip(listener, "accept-encoding: GZIP\r\n"));
+	assert_true(gets_gzip(listener, "Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n"));
+	assert_false(gets_gzip(listener, ""));
+	assert_false(gets_gzip(listener, "Accept-Encoding: notgzip\r\nAccept: gzip\r\n"));
+	assert_false(gets_gzip(listener, "Accept-Encoding: *\r\nAccept-Encoding: gzip;q=0\r\n"));
+	/* Too long to be kept, and so not half of it either. */
+	memset(longest + strlen(longest), 'x', 600);
+	strcpy(longest + 622, "\r\n");
+	assert_false(gets_gzip(listener, longest));
+	listener_close(listener);
+}
+
 static void test_answers(void **state)
 {
 	struct listener *listener = start("127.0.0.1:0");
@@ -418,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_gzip),
 		cmocka_unit_test(test_wrong_requests),
 		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_stuck),
