@@ -183,6 +183,7 @@ def runtime_default_allows_bpf():
 class Cluster(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        harness.need_capabilities(**CAPABILITY_BITS)
         import cri
         cls.cri = cri
         cls.seccomp = None

@@ -14,7 +14,8 @@ import harness
 import lab
 from harness import Cgroup, Monitor, intervals, total
 
-NEEDED_CAPABILITIES = {'CAP_BPF': 39, 'CAP_PERFMON': 38, 'CAP_DAC_READ_SEARCH': 2}
+NUMBERS = {'BPF': 39, 'PERFMON': 38, 'DAC_READ_SEARCH': 2}
+NEEDED_CAPABILITIES = {'CAP_' + name: number for name, number in NUMBERS.items()}
 
 
 def setUpModule():
@@ -159,13 +160,6 @@ class Privileges(unittest.TestCase):
         kept = ''.join(f',+{c.lower().removeprefix("cap_")}' for c in capabilities)
         return ['setpriv', '--bounding-set', '-all' + kept, '--inh-caps', '-all']
 
-    def need_capabilities(self):
-        """Docker before 23 gives its privileged containers CAP_SYS_ADMIN, but not these."""
-        bounding = int(status_of('self')['CapBnd'], 16)
-        for name, number in NEEDED_CAPABILITIES.items():
-            if not bounding >> number & 1:
-                self.skipTest(f'nobody here can have {name}')
-
     def test_none(self):
         code, out, err = harness.cgscope('-i', '0.1', '-n', '1', wrapper=self.bounded())
         self.assertEqual((code, out), (1, ''))
@@ -183,7 +177,7 @@ class Privileges(unittest.TestCase):
             self.assertIn(name.encode(), result.stderr)
 
     def test_one_missing(self):
-        self.need_capabilities()
+        harness.need_capabilities(**NUMBERS)
         for missing in NEEDED_CAPABILITIES:
             with self.subTest(missing=missing):
                 rest = [c for c in NEEDED_CAPABILITIES if c != missing]
@@ -196,7 +190,7 @@ class Privileges(unittest.TestCase):
 
     def test_only_the_needed(self):
         """The three capabilities are enough, and the counts are as exact."""
-        self.need_capabilities()
+        harness.need_capabilities(**NUMBERS)
         comm = harness.unique_comm()
         with Cgroup() as cgroup:
             with Monitor('--cgroup', cgroup.name, interval=0.05,

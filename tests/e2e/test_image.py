@@ -231,6 +231,7 @@ class Image(unittest.TestCase):
 
     def test_stated_capabilities_only(self):
         """Unprivileged, as the manifest has it: these capabilities, read-only, by the image's own entrypoint."""
+        harness.need_capabilities(**test_cluster.CAPABILITY_BITS)
         seccomp = None if test_cluster.runtime_default_allows_bpf() else unconfined()
         with Container(INFO, 'tick=20', name=harness.unique('web2')) as container, \
                 ImageAgent(INFO, seccomp=seccomp) as agent:
