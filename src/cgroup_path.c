@@ -515,6 +515,21 @@ static bool parse_libvirt(struct parser *parser, const struct component *compone
 	return true;
 }
 
+/* Leaves the name of a template unit that runs one container: systemd's own, and NixOS's. */
+static bool strip_nspawn_unit(struct span *name, struct span parent)
+{
+	static const char nspawn[] = "systemd-nspawn@", nixos[] = "container@";
+	const char *prefix = starts_with(*name, nspawn) ? nspawn : nixos;
+
+	if (!starts_with(*name, prefix) || !ends_with(*name, ".service"))
+		return false;
+	/* Anybody may call a service so; one in the machines' slice runs a machine. */
+	if (prefix == nixos && !is_machine_slice(parent))
+		return false;
+	*name = without_prefix(without_suffix(*name, ".service"), prefix);
+	return true;
+}
+
 /* systemd-machined's "machine-<escaped name>.scope"; libvirt's names carry driver and number. */
 static bool parse_machine(struct parser *parser, const struct component *component)
 {
@@ -522,8 +537,7 @@ static bool parse_machine(struct parser *parser, const struct component *compone
 	enum cgroup_hint hint = HINT_NSPAWN;
 	struct span name = component->name;
 
-	if (starts_with(name, "systemd-nspawn@") && ends_with(name, ".service")) {
-		name = without_prefix(without_suffix(name, ".service"), "systemd-nspawn@");
+	if (strip_nspawn_unit(&name, parser->prev.name)) {
 		name = unescape(name, buffer, sizeof(buffer));
 	} else if (starts_with(name, "machine-") && ends_with(name, ".scope") &&
 		   is_machine_slice(parser->prev.name)) {

@@ -586,6 +586,9 @@ static void test_machines(void **state)
 	fake_write(fake, "run/systemd/machines/tmpl", "UNIT=systemd-nspawn@tmpl.service\n");
 	assert_resolves(fake, "/machine.slice/systemd-nspawn@tmpl.service/payload",
 			"container id=tmpl name=tmpl runtime=systemd-nspawn source=machined");
+	fake_write(fake, "run/systemd/machines/nix", "UNIT=container@nix.service\n");
+	assert_resolves(fake, "/machine.slice/container@nix.service/payload/init.scope",
+			"container id=nix name=nix runtime=systemd-nspawn source=machined");
 	/* Under another unit than machined says. */
 	assert_resolves(fake, "/machine.slice/machine-tmpl.scope", "unit unit=machine-tmpl.scope");
 	assert_resolves(fake, "/machine.slice/machine-other.scope",
