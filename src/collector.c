@@ -59,6 +59,7 @@ struct collector {
 	struct snapshot_in_flight *in_flight;
 	size_t n_in_flight;
 	size_t in_flight_size;
+	uint64_t start_ns; /* of counting */
 	uint64_t interval_start_ns;
 	uint64_t missed_at_start; /* entries, before counting began */
 	uint64_t missed;	  /* entries, as far as that is old enough to be lost */
@@ -548,10 +549,10 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 		}
 	}
 	collector->attached = true;
-	collector->interval_start_ns = clock_ns(CLOCK_MONOTONIC);
 	collector->missed_at_start = entries_missed(collector);
 	collector->missed = collector->missed_lately = collector->missed_at_start;
-	collector->missed_lately_ns = collector->interval_start_ns;
+	collector->start_ns = clock_ns(CLOCK_MONOTONIC);
+	collector->interval_start_ns = collector->missed_lately_ns = collector->start_ns;
 	__atomic_store_n(&skel->bss->control.enabled, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -628,6 +629,11 @@ void collector_close(struct collector *collector)
 	free(collector->dump);
 	free(collector->in_flight);
 	free(collector);
+}
+
+uint64_t collector_start_ns(const struct collector *collector)
+{
+	return collector->start_ns;
 }
 
 int collector_fd(const struct collector *collector)
@@ -772,11 +778,13 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	size_t size = 0;
 	int r;
 
-	*ret = (struct snapshot){ .timestamp_ns = clock_ns(CLOCK_REALTIME) };
 	age_missed(collector, clock_ns(CLOCK_MONOTONIC));
 	__atomic_store_n(&collector->skel->bss->control.epoch, epoch + 1, __ATOMIC_SEQ_CST);
 	now_ns = clock_ns(CLOCK_MONOTONIC);
-	ret->duration_ns = now_ns - collector->interval_start_ns;
+	*ret = (struct snapshot){
+		.timestamp_ns = clock_ns(CLOCK_REALTIME),
+		.duration_ns = now_ns - collector->interval_start_ns,
+	};
 	collector->interval_start_ns = now_ns;
 
 	/* Before the dump: what was lost by then, it cannot have seen live. */

@@ -51,6 +51,9 @@ int collector_open(const struct collector_options *options, const struct collect
 		   struct collector **ret, char *ret_error, size_t error_size);
 void collector_close(struct collector *collector);
 
+/* When counting began, on CLOCK_MONOTONIC: the first interval's start. */
+uint64_t collector_start_ns(const struct collector *collector);
+
 /* Readable when the ring wants reading before the interval's end: then call collector_poll(). */
 int collector_fd(const struct collector *collector);
 int collector_poll(struct collector *collector);

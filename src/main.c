@@ -469,7 +469,7 @@ static int watch(struct monitor *monitor, int fd, uint32_t events, enum event ev
 static int start_timer(struct monitor *monitor)
 {
 	uint64_t interval = monitor->options->interval_ns;
-	uint64_t first = now_ns() + interval;
+	uint64_t first = collector_start_ns(monitor->collector) + interval;
 	struct itimerspec timer = {
 		.it_value = { (time_t)(first / NSEC_PER_SEC), (long)(first % NSEC_PER_SEC) },
 		.it_interval = { (time_t)(interval / NSEC_PER_SEC),
@@ -479,7 +479,10 @@ static int start_timer(struct monitor *monitor)
 	monitor->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (monitor->timer_fd < 0)
 		return -errno;
-	/* Absolute deadlines: the time it takes to print does not add up. */
+	/*
+	 * Absolute deadlines, from when counting began: neither the time it takes to get ready nor
+	 * that to print adds up.
+	 */
 	return timerfd_settime(monitor->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL) < 0 ? -errno : 0;
 }
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How it ends, and what it says then: signals, pipes, full disks, privileges, wrong usage."""
 
+import datetime
 import itertools
 import os
 import shutil
@@ -69,6 +70,26 @@ class Ends(unittest.TestCase):
         ends = list(itertools.accumulate(r['interval_s'] for r in records))
         late = [abs(end - round(end / step) * step) for end in ends]
         self.assertLess(min(late[-8:]), 0.01, late)
+
+    def test_first_interval(self):
+        """It runs from when counting begins, however long it takes to get ready from there."""
+        if not shutil.which('strace'):
+            self.skipTest('needs strace, to delay a call')
+        # The first capset(2) drops privileges: the programs are attached.
+        slow = ['strace', '-qq', '-o', '/dev/null', '-e', 'trace=capset', '-e',
+                'inject=capset:delay_enter=600000:when=1']
+        records = intervals(harness.monitor_once('-n', '3', interval=1, wrapper=slow))
+        self.assertEqual(len(records), 3)
+        for record in records:
+            self.assertAlmostEqual(record['interval_s'], 1, delta=0.2)
+
+    def test_timestamps_are_contiguous(self):
+        """Each interval begins where the one before it ended."""
+        records = intervals(harness.monitor_once('-n', '10', interval=0.2))
+        ends = [datetime.datetime.fromisoformat(r['timestamp'].replace('Z', '+00:00')).timestamp()
+                for r in records]
+        for before, end, record in zip(ends, ends[1:], records[1:]):
+            self.assertAlmostEqual(end - record['interval_s'], before, delta=0.003)
 
     def test_stopped_monitor(self):
         """SIGSTOP for 3.5 s: one long interval, no burst, nothing lost."""
