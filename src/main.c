@@ -795,8 +795,6 @@ static int run(const struct options *options)
 		return run_monitor(options);
 	case COMMAND_RESOLVE:
 		return resolve_targets(options, stdout, stderr);
-	case COMMAND_TOP:
-		return fail("top: this build has no interactive screen; run cgscope without it");
 	case COMMAND_CHECK:
 		return check_machine(options, stdout);
 	}

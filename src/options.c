@@ -455,7 +455,6 @@ static bool take_operand(struct parse *parse, const char *operand)
 		const char *name;
 		enum command command;
 	} commands[] = {
-		{ "top", COMMAND_TOP },
 		{ "resolve", COMMAND_RESOLVE },
 		{ "check", COMMAND_CHECK },
 	};
@@ -471,8 +470,7 @@ static bool take_operand(struct parse *parse, const char *operand)
 				return true;
 			}
 		}
-		return fail(parse,
-			    "\"%s\" is not a command: top, resolve, check, or none to monitor",
+		return fail(parse, "\"%s\" is not a command: resolve, check, or none to monitor",
 			    word);
 	}
 	if (options->command != COMMAND_RESOLVE)

@@ -190,8 +190,7 @@ static void test_commands(void **state)
 		enum command command;
 		size_t n_targets;
 	} cases[] = {
-		{ { "top" }, COMMAND_TOP, 0 },
-		{ { "-i", "1", "top", "-v" }, COMMAND_TOP, 0 },
+		{ { "-i", "1", "check", "-v" }, COMMAND_CHECK, 0 },
 		{ { "check", "--host-root", "/host" }, COMMAND_CHECK, 0 },
 		{ { "resolve", "1" }, COMMAND_RESOLVE, 1 },
 		{ { "resolve", "1", "-v", "/docker/x", "-o", "json" }, COMMAND_RESOLVE, 2 },
@@ -222,7 +221,7 @@ static void test_help_and_version(void **state)
 
 	assert_int_equal(parse(WORDS("-h"), &options), OPTIONS_HELP);
 	options_done(&options);
-	assert_int_equal(parse(WORDS("top", "--help"), &options), OPTIONS_HELP);
+	assert_int_equal(parse(WORDS("check", "--help"), &options), OPTIONS_HELP);
 	options_done(&options);
 	assert_int_equal(parse(WORDS("-v", "--version"), &options), OPTIONS_VERSION);
 	options_done(&options);
@@ -330,13 +329,14 @@ static const struct {
 	{ { "--bogus=1" }, { "\"--bogus=1\"", "--help" } },
 	{ { "--cont", "x" }, { "\"--cont\"", "ambiguous" } },
 	{ { "-x" }, { "\"-x\"", "--help" } },
-	{ { "-vx", "top" }, { "\"-x\"", "--help" } },
+	{ { "-vx", "check" }, { "\"-x\"", "--help" } },
 	{ { "-xv" }, { "\"-x\"", "--help" } },
 	{ { "--containers-only=yes" }, { "--containers-only", "no value" } },
 	{ { "--verbose=2" }, { "--verbose", "no value" } },
 	{ { "stray" }, { "\"stray\"", "command" } },
 	{ { "" }, { "\"-\"", "command" } },
-	{ { "top", "stray" }, { "\"stray\"", "--help" } },
+	{ { "top" }, { "\"top\"", "command" } },
+	{ { "check", "stray" }, { "\"stray\"", "--help" } },
 	{ { "check", "top" }, { "\"top\"", "--help" } },
 	{ { "-v", "--", "stray" }, { "\"stray\"", "command" } },
 	{ { "resolve" }, { "resolve", "TARGET" } },
