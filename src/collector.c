@@ -34,11 +34,15 @@
 /* A fold of one cell in a ring of 4 MiB: about 20,000. */
 #define RING_MESSAGES_MAX 20000
 
-/* A fold that was read after the dump, and so stands for what the dump saw of that record. */
-struct fold_mark {
+/*
+ * What stands for a record, so that the dump's view of it is left aside: the fold with this
+ * sequence, read after the dump; or, with that of no fold, an earlier view of it in the same dump.
+ */
+struct mark {
 	uint64_t record_id;
 	uint32_t sequence;
 };
+#define SEQUENCE_DUMPED 0 /* that of a fold is odd */
 
 struct collector {
 	struct cgscope_bpf *skel;
@@ -51,11 +55,13 @@ struct collector {
 	bool marking; /* folds read now came after the dump */
 	uint32_t ring_budget;
 	int ring_error; /* of the callback, which cannot say it otherwise */
-	struct fold_mark *marks;
+	struct mark *marks;
 	size_t n_marks;
 	size_t marks_size;
 	char *dump;
 	size_t dump_size;
+	void (*dumping)(void *data);
+	void *dumping_data;
 	struct snapshot_in_flight *in_flight;
 	size_t n_in_flight;
 	size_t in_flight_size;
@@ -358,11 +364,11 @@ static int fill_filters(struct collector *collector, const struct collector_opti
 	return 0;
 }
 
-static int add_mark(struct collector *collector, const struct batch *batch)
+static int add_mark(struct collector *collector, uint64_t record_id, uint32_t sequence)
 {
 	if (collector->n_marks == collector->marks_size) {
 		size_t size = collector->marks_size ? collector->marks_size * 2 : 64;
-		struct fold_mark *marks = realloc(collector->marks, size * sizeof(*marks));
+		struct mark *marks = realloc(collector->marks, size * sizeof(*marks));
 
 		if (!marks)
 			return -ENOMEM;
@@ -370,7 +376,7 @@ static int add_mark(struct collector *collector, const struct batch *batch)
 		collector->marks_size = size;
 	}
 	collector->marks[collector->n_marks++] =
-		(struct fold_mark){ .record_id = batch->record_id, .sequence = batch->sequence };
+		(struct mark){ .record_id = record_id, .sequence = sequence };
 	return 0;
 }
 
@@ -386,7 +392,7 @@ static int on_fold(struct collector *collector, const void *data, size_t size)
 		return -EBADMSG;
 	r = ledger_fold(collector->ledger, &batch);
 	if (r == 0 && collector->marking)
-		r = add_mark(collector, &batch);
+		r = add_mark(collector, batch.record_id, batch.sequence);
 	return r;
 }
 
@@ -580,6 +586,8 @@ int collector_open(const struct collector_options *options, const struct collect
 	if (events)
 		collector->events = *events;
 	collector->by_thread = options->by_thread;
+	collector->dumping = options->dumping;
+	collector->dumping_data = options->dumping_data;
 	r = ledger_new(options->by_thread, &collector->ledger);
 	if (r < 0)
 		return r;
@@ -641,11 +649,14 @@ int collector_fd(const struct collector *collector)
 	return ring_buffer__epoll_fd(collector->ring);
 }
 
-/* Reads the whole dump into memory first: what is still in the ring afterwards belongs to it. */
+/*
+ * Reads a whole dump into memory first, behind the @ret_size bytes that are there: what is still in
+ * the ring afterwards belongs to it.
+ */
 static int read_dump(struct collector *collector, size_t *ret_size)
 {
 	_cleanup_(closep) int fd = -1;
-	size_t size = 0;
+	size_t size = *ret_size;
 
 	fd = bpf_iter_create(bpf_link__fd(collector->skel->links.on_dump));
 	if (fd < 0)
@@ -663,7 +674,10 @@ static int read_dump(struct collector *collector, size_t *ret_size)
 			collector->dump = dump;
 			collector->dump_size = new_size;
 		}
-		n = read(fd, collector->dump + size, collector->dump_size - size);
+		/* The walk goes on to where a read is full. */
+		n = read(fd, collector->dump + size,
+			 collector->dumping ? sizeof(struct dump_task)
+					    : collector->dump_size - size);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -671,6 +685,8 @@ static int read_dump(struct collector *collector, size_t *ret_size)
 		if (n == 0)
 			break;
 		size += (size_t)n;
+		if (collector->dumping)
+			collector->dumping(collector->dumping_data);
 	}
 	*ret_size = size;
 	return 0;
@@ -685,16 +701,16 @@ bool collector_can_read(const struct collector *collector)
 
 static int compare_marks(const void *a, const void *b)
 {
-	const struct fold_mark *x = a, *y = b;
+	const struct mark *x = a, *y = b;
 
 	if (x->record_id != y->record_id)
 		return x->record_id < y->record_id ? -1 : 1;
 	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
 }
 
-static bool was_folded(const struct collector *collector, uint64_t record_id, uint32_t sequence)
+static bool is_marked(const struct collector *collector, uint64_t record_id, uint32_t sequence)
 {
-	struct fold_mark key = { .record_id = record_id, .sequence = sequence };
+	struct mark key = { .record_id = record_id, .sequence = sequence };
 
 	return collector->n_marks &&
 	       bsearch(&key, collector->marks, collector->n_marks, sizeof(key), compare_marks);
@@ -725,49 +741,121 @@ static int add_in_flight(struct collector *collector, const struct dump_task *he
 	return 0;
 }
 
-static int take_dump_task(struct collector *collector, const struct dump_task *head,
-			  const struct batch *batch, const struct dump_end *end)
-{
-	int r;
+struct dumped {
+	struct dump_task head;
+	struct batch batch;
+	struct dump_end end;
+};
 
-	if (head->sequence == end->sequence &&
-	    !was_folded(collector, batch->record_id, head->sequence + 1)) {
-		r = ledger_live(collector->ledger, batch, head->n_cells);
-		if (r < 0)
-			return r;
-	}
-	return head->call_start_ns ? add_in_flight(collector, head, batch) : 0;
+/* Takes one task from the dump of *@size bytes at *@data. */
+static int next_dumped(const char **data, size_t *size, struct dumped *ret)
+{
+	size_t batch_size, n;
+
+	if (*size < sizeof(ret->head))
+		return -EBADMSG;
+	memcpy(&ret->head, *data, sizeof(ret->head));
+	if (ret->head.kind != EVENT_TASK || ret->head.n_cells > CELLS_MAX)
+		return -EBADMSG;
+	batch_size = offsetof(struct batch, cells) + ret->head.n_cells * sizeof(struct cell);
+	n = sizeof(ret->head) + batch_size + sizeof(ret->end);
+	if (*size < n)
+		return -EBADMSG;
+	memcpy(&ret->batch, *data + sizeof(ret->head), batch_size);
+	memcpy(ret->batch.comm, ret->head.comm, sizeof(ret->batch.comm));
+	memcpy(&ret->end, *data + sizeof(ret->head) + batch_size, sizeof(ret->end));
+	*data += n;
+	*size -= n;
+	return 0;
 }
 
-static int take_dump(struct collector *collector, size_t size)
+static int take_dumped(struct collector *collector, const struct dumped *dumped)
 {
-	const char *data = collector->dump;
+	const struct dump_task *head = &dumped->head;
+	int r;
 
-	while (size) {
-		struct dump_task head;
-		struct dump_end end;
-		struct batch batch;
-		size_t batch_size;
-		int r;
-
-		if (size < sizeof(head))
-			return -EBADMSG;
-		memcpy(&head, data, sizeof(head));
-		if (head.kind != EVENT_TASK || head.n_cells > CELLS_MAX)
-			return -EBADMSG;
-		batch_size = offsetof(struct batch, cells) + head.n_cells * sizeof(struct cell);
-		if (size < sizeof(head) + batch_size + sizeof(end))
-			return -EBADMSG;
-		memcpy(&batch, data + sizeof(head), batch_size);
-		memcpy(batch.comm, head.comm, sizeof(batch.comm));
-		memcpy(&end, data + sizeof(head) + batch_size, sizeof(end));
-		r = take_dump_task(collector, &head, &batch, &end);
+	if (head->sequence == dumped->end.sequence &&
+	    !is_marked(collector, dumped->batch.record_id, head->sequence + 1)) {
+		r = ledger_live(collector->ledger, &dumped->batch, head->n_cells);
 		if (r < 0)
 			return r;
-		data += sizeof(head) + batch_size + sizeof(end);
-		size -= sizeof(head) + batch_size + sizeof(end);
+	}
+	return head->call_start_ns ? add_in_flight(collector, head, &dumped->batch) : 0;
+}
+
+/* Takes what is in a dump, but records that are marked as dumped where @again. */
+static int take_dump(struct collector *collector, const char *data, size_t size, bool again)
+{
+	while (size) {
+		struct dumped dumped;
+		int r;
+
+		r = next_dumped(&data, &size, &dumped);
+		if (r < 0)
+			return r;
+		if (again && is_marked(collector, dumped.batch.record_id, SEQUENCE_DUMPED))
+			continue;
+		r = take_dumped(collector, &dumped);
+		if (r < 0)
+			return r;
 	}
 	return 0;
+}
+
+static int mark_dumped(struct collector *collector, const char *data, size_t size)
+{
+	while (size) {
+		struct dumped dumped;
+		int r;
+
+		r = next_dumped(&data, &size, &dumped);
+		if (r == 0)
+			r = add_mark(collector, dumped.batch.record_id, SEQUENCE_DUMPED);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * Shows the ledger what the tasks' cells hold, having drained the rings.
+ *
+ * A record that was folded while or after the dump passed it is counted once, by its message: what
+ * the dump saw under the same sequence is left aside.
+ *
+ * The dump goes by TIDs. A thread that execs meanwhile takes over its main thread's, and may never
+ * be met: mostly that is made up for by the next dump. There is none after the last one, which
+ * therefore goes round twice: by then the thread is a main one, and stays where it is.
+ */
+static int dump(struct collector *collector)
+{
+	size_t size = 0, first_size;
+	int r;
+
+	r = read_dump(collector, &size);
+	first_size = size;
+	if (r == 0 && !collector->attached)
+		r = read_dump(collector, &size);
+	if (r < 0)
+		return r;
+
+	collector->n_marks = 0;
+	collector->marking = true;
+	r = drain_ring(collector);
+	collector->marking = false;
+	if (r == 0 && size > first_size)
+		r = mark_dumped(collector, collector->dump, first_size);
+	if (r < 0)
+		return r;
+	if (collector->n_marks)
+		qsort(collector->marks, collector->n_marks, sizeof(*collector->marks),
+		      compare_marks);
+
+	collector->n_in_flight = 0;
+	r = take_dump(collector, collector->dump, first_size, false);
+	if (r == 0 && size > first_size)
+		r = take_dump(collector, collector->dump + first_size, size - first_size, true);
+	return r;
 }
 
 int collector_read(struct collector *collector, struct snapshot *ret)
@@ -775,7 +863,6 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	uint64_t lost[LOSS_N_];
 	uint32_t epoch = collector->skel->bss->control.epoch;
 	uint64_t now_ns;
-	size_t size = 0;
 	int r;
 
 	age_missed(collector, clock_ns(CLOCK_MONOTONIC));
@@ -793,24 +880,7 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	r = drain_ring(collector);
 	if (r < 0)
 		return r;
-	r = read_dump(collector, &size);
-	if (r < 0)
-		return r;
-	/*
-	 * A record that was folded while or after the dump passed it is counted once, by its
-	 * message: what the dump saw under the same sequence is left aside.
-	 */
-	collector->n_marks = 0;
-	collector->marking = true;
-	r = drain_ring(collector);
-	collector->marking = false;
-	if (r < 0)
-		return r;
-	if (collector->n_marks)
-		qsort(collector->marks, collector->n_marks, sizeof(*collector->marks),
-		      compare_marks);
-	collector->n_in_flight = 0;
-	r = take_dump(collector, size);
+	r = dump(collector);
 	if (r < 0)
 		return r;
 

@@ -34,6 +34,9 @@ struct collector_options {
 	const char *btf;
 	size_t ring_bytes;   /* 0: the default; a power of two and whole pages */
 	bool refuse_records; /* for tests: no task can be given a record */
+	/* For tests: called while a dump goes on, each time that a task or two have been read. */
+	void (*dumping)(void *data);
+	void *dumping_data;
 };
 
 /* Called from within collector_poll() and collector_read(). */

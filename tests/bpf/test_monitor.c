@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -285,6 +286,95 @@ static void detached(void **state)
 	lab_close(lab);
 }
 
+/* A thread that execs takes over the main one's TID: the last dump must not miss it on its way. */
+struct mover {
+	unsigned ready; /* threads that have made their calls */
+	int go[2];	/* a pipe */
+	char program[512];
+	pid_t pid;
+	bool moved;
+};
+
+static void *mover_thread(void *data)
+{
+	struct mover *mover = data;
+	char c;
+
+	for (int i = 0; i < 20; i++)
+		(void)syscall(SYS_getppid);
+	/* It then stops as soon as it has exec'ed. */
+	victim_check(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+	__atomic_add_fetch(&mover->ready, 1, __ATOMIC_SEQ_CST);
+	victim_check(read(mover->go[0], &c, 1) == 1);
+	victim_exec(mover->program);
+	return NULL;
+}
+
+static void mover_victim(void *data)
+{
+	struct mover *mover = data;
+	pthread_t thread;
+
+	/* The links as well, which would stay attached for as long as a child has them open. */
+	victim_check(syscall(SYS_close_range, 3, mover->go[0] - 1, 0) == 0);
+	victim_check(prctl(PR_SET_NAME, "mover") == 0);
+	for (int i = 0; i < 10; i++)
+		(void)syscall(SYS_getppid);
+	victim_check(pthread_create(&thread, NULL, mover_thread, mover) == 0);
+	__atomic_add_fetch(&mover->ready, 1, __ATOMIC_SEQ_CST);
+	for (;;)
+		(void)syscall(NR_PAUSE, NULL, 0, NULL, NULL, 0);
+}
+
+/* The dump has passed the first of the two, which is the main thread, and comes to the other. */
+static void move_thread(void *data)
+{
+	struct mover *mover = data;
+	int status;
+
+	if (!mover->pid || mover->moved)
+		return;
+	mover->moved = true;
+	assert_int_equal(write(mover->go[1], "", 1), 1);
+	assert_int_equal(waitpid(mover->pid, &status, 0), mover->pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+static void exec_during_the_last_dump(void **state)
+{
+	struct mover *mover = lab_shared(sizeof(*mover));
+	const char *name = "mover";
+	struct string_list comms = { .items = &name, .n = 1 };
+	struct lab *lab = lab_open(&(struct collector_options){
+		.comms = &comms, .dumping = move_thread, .dumping_data = mover });
+	struct snapshot snapshot;
+	pid_t pid;
+
+	(void)state;
+	lab_helper("trivial", mover->program);
+	assert_int_equal(pipe(mover->go), 0);
+	pid = lab_start(lab, mover_victim, mover);
+	/* Nothing is read until the end. */
+	while (__atomic_load_n(&mover->ready, __ATOMIC_SEQ_CST) < 2)
+		usleep(1000);
+	lab_wait_blocked(pid, lab_other_thread(pid), SYS_read);
+	lab_wait_blocked(pid, pid, NR_PAUSE);
+	collector_detach(lab_collector(lab));
+	mover->pid = pid;
+	lab_read(lab, &snapshot);
+	assert_true(mover->moved);
+	lab_expect(lab, .call = "getppid", .count = 30);
+	/* Each once, and not as often as the dump saw it. */
+	lab_read(lab, &snapshot);
+	lab_expect(lab, .call = "getppid", .count = 30);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	lab_reap(lab, pid, SIGKILL);
+	lab_expect(lab, .call = "getppid", .count = 30);
+	close(mover->go[0]);
+	close(mover->go[1]);
+	lab_close(lab);
+}
+
 /* Two monitors at once do not disturb each other, and see the same. */
 static void two_at_once(void **state)
 {
@@ -313,6 +403,7 @@ int main(void)
 		lab_test(f41_no_own_row_from_the_first_on),
 		lab_test(f47_killed_and_restarted),
 		lab_test(detached),
+		lab_test(exec_during_the_last_dump),
 		lab_test(two_at_once),
 	};
 
