@@ -517,14 +517,20 @@ static void age_missed(struct collector *collector, uint64_t now_ns)
 	collector->missed_lately_ns = now_ns;
 }
 
-/* sys_enter before sys_exit, so that no call is seen ending that was not seen beginning. */
-static int attach(struct collector *collector, char *ret_error, size_t error_size)
+struct attachment {
+	struct bpf_program *program;
+	struct bpf_link **link;
+};
+
+#define ATTACHMENTS_MAX 16
+
+/*
+ * What is attached and how, in this order: sys_enter before sys_exit, so that no call is seen
+ * ending that was not seen beginning. Returns how many there are.
+ */
+static size_t attachments(struct cgscope_bpf *skel, struct attachment ret[static ATTACHMENTS_MAX])
 {
-	struct cgscope_bpf *skel = collector->skel;
-	struct {
-		struct bpf_program *program;
-		struct bpf_link **link;
-	} order[] = {
+	const struct attachment all[] = {
 		{ skel->progs.on_dump, &skel->links.on_dump },
 		{ skel->progs.on_cgroup_rmdir, &skel->links.on_cgroup_rmdir },
 		{ skel->progs.on_cgroup_mkdir, &skel->links.on_cgroup_mkdir },
@@ -540,13 +546,25 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 		{ skel->progs.on_sys_exit_2, &skel->links.on_sys_exit_2 },
 		{ skel->progs.on_sys_exit_3, &skel->links.on_sys_exit_3 },
 	};
+	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
-		int r;
+	_Static_assert(sizeof(all) / sizeof(*all) <= ATTACHMENTS_MAX, "they must fit");
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (bpf_program__autoload(all[i].program))
+			ret[n++] = all[i];
+	}
+	return n;
+}
 
-		if (!bpf_program__autoload(order[i].program))
-			continue;
-		r = attach_one(order[i].program, order[i].link);
+static int attach(struct collector *collector, char *ret_error, size_t error_size)
+{
+	struct cgscope_bpf *skel = collector->skel;
+	struct attachment order[ATTACHMENTS_MAX];
+	size_t n = attachments(skel, order);
+
+	for (size_t i = 0; i < n; i++) {
+		int r = attach_one(order[i].program, order[i].link);
+
 		if (r < 0) {
 			(void)snprintf(ret_error, error_size,
 				       "cannot attach the BPF program %s: %s",
@@ -953,18 +971,16 @@ void collector_include_cgroup(struct collector *collector, uint64_t id)
 
 bool collector_is_attached(const struct collector *collector)
 {
-	struct bpf_link *links[] = {
-		collector->skel->links.on_sys_enter,
-		collector->skel->links.on_sys_exit,
-		collector->skel->links.on_task_exit,
-	};
+	struct attachment all[ATTACHMENTS_MAX];
+	size_t n = attachments(collector->skel, all);
 
-	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+	for (size_t i = 0; i < n; i++) {
+		const struct bpf_link *link = *all[i].link;
 		struct bpf_link_info info = { 0 };
 		__u32 size = sizeof(info);
 
 		/* A link that was detached by force has lost its program. */
-		if (!links[i] || bpf_obj_get_info_by_fd(bpf_link__fd(links[i]), &info, &size) < 0 ||
+		if (!link || bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &size) < 0 ||
 		    info.prog_id == 0)
 			return false;
 	}

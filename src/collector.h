@@ -78,7 +78,7 @@ int collector_exclude_cgroup(struct collector *collector, uint64_t id);
 /* … that a filter wants after all, or that is gone. */
 void collector_include_cgroup(struct collector *collector, uint64_t id);
 
-/* Whether all programs that count are still attached. */
+/* Whether all programs are still attached, each of their copies. */
 bool collector_is_attached(const struct collector *collector);
 
 struct collector_stats {

@@ -375,6 +375,42 @@ static void exec_during_the_last_dump(void **state)
 	lab_close(lab);
 }
 
+/* Links of programs that count: losing any of them makes a monitor blind, or inexact. */
+static void every_link_is_watched(void **state)
+{
+	struct collector *collector = lab_collector(*state);
+	struct collector_stats stats;
+	unsigned n_links = 0;
+
+	collector_stats(collector, &stats);
+	assert_true(collector_is_attached(collector));
+	for (int fd = 3; fd < 256; fd++) {
+		char path[64], text[512] = "";
+		FILE *file;
+		int saved;
+
+		(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+		(void)fclose(file);
+		if (!strstr(text, "link_type:"))
+			continue;
+		n_links++;
+		saved = fcntl(fd, F_DUPFD_CLOEXEC, 256);
+		assert_true(saved >= 0);
+		close(fd);
+		if (collector_is_attached(collector))
+			fail_msg("link %d is not watched:\n%s", fd, text);
+		assert_int_equal(dup3(saved, fd, O_CLOEXEC), fd);
+		close(saved);
+		assert_true(collector_is_attached(collector));
+	}
+	/* All programs but the one that is run by itself. */
+	assert_int_equal(n_links, stats.n_programs - 1);
+}
+
 /* Two monitors at once do not disturb each other, and see the same. */
 static void two_at_once(void **state)
 {
@@ -404,6 +440,7 @@ int main(void)
 		lab_test(f47_killed_and_restarted),
 		lab_test(detached),
 		lab_test(exec_during_the_last_dump),
+		lab_test(every_link_is_watched),
 		lab_test(two_at_once),
 	};
 
