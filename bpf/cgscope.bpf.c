@@ -185,11 +185,14 @@ static __always_inline u64 mix(u64 hash, u64 value)
 	return hash ^ (hash >> 32);
 }
 
-/* Seeded, so that no process can name itself into another's verdict. */
+/*
+ * Seeded, so that no process can name itself into another's verdict. The generation is mixed in
+ * and not just added: two of them would differ by as little as the ids of two cgroups do.
+ */
 static __always_inline u64 verdict_fingerprint(struct task_struct *task)
 {
 	struct task_struct *leader = task->group_leader;
-	u64 hash = settings.seed + control.generation;
+	u64 hash = mix(settings.seed, control.generation);
 
 	if (settings.filter_comms) {
 		hash = mix(hash, comm_word(task, 0));

@@ -489,6 +489,92 @@ static void excluded_and_included(void **state)
 	lab_close(lab);
 }
 
+/*
+ * Verdicts are remembered by what they were made from, the generation of the filters among it: one
+ * of an earlier generation must pass for no other cgroup's in a later one, however alike their ids.
+ */
+#define NEIGHBOURS  8
+#define GENERATIONS lab_load(2000)
+
+struct generations {
+	unsigned *now;
+	unsigned *n_seen; /* one for each victim */
+	unsigned n;
+};
+
+static void one_call_each(const struct generations *generations, unsigned victim, long nr)
+{
+	for (unsigned i = 1; i <= generations->n; i++) {
+		while (__atomic_load_n(generations->now, __ATOMIC_ACQUIRE) < i)
+			(void)syscall(SYS_sched_yield);
+		(void)syscall(nr);
+		__atomic_store_n(&generations->n_seen[victim], i, __ATOMIC_RELEASE);
+	}
+}
+
+static void wanted_victim(void *data)
+{
+	one_call_each(data, NEIGHBOURS, SYS_getppid);
+}
+
+static unsigned neighbour_index;
+
+static void neighbour_victim(void *data)
+{
+	one_call_each(data, neighbour_index, SYS_getsid);
+}
+
+static void next_generation(struct lab *lab, const struct generations *generations)
+{
+	const uint64_t nobody = UINT64_MAX;
+
+	assert_int_equal(collector_exclude_cgroup(lab_collector(lab), nobody), 0);
+	collector_include_cgroup(lab_collector(lab), nobody);
+	__atomic_add_fetch(generations->now, 1, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i <= NEIGHBOURS; i++) {
+		while (__atomic_load_n(&generations->n_seen[i], __ATOMIC_ACQUIRE) <
+		       *generations->now)
+			(void)syscall(SYS_sched_yield);
+	}
+}
+
+static void verdicts_of_other_generations(void **state)
+{
+	struct lab *lab = lab_open(&(struct collector_options){ .filter_cgroups = true });
+	struct generations generations = {
+		.now = lab_shared(sizeof(unsigned)),
+		.n_seen = lab_shared((NEIGHBOURS + 1) * sizeof(unsigned)),
+		.n = (unsigned)GENERATIONS,
+	};
+	struct lab_group *wanted = NULL;
+	pid_t victims[NEIGHBOURS + 1];
+
+	for (neighbour_index = 0; neighbour_index < NEIGHBOURS; neighbour_index++) {
+		struct lab_group *group;
+		char name[32];
+
+		if (neighbour_index == NEIGHBOURS / 2)
+			wanted = lab_group_new(lab, NULL, "wanted");
+		(void)snprintf(name, sizeof(name), "neighbour-%u", neighbour_index);
+		group = lab_group_new(lab, NULL, name);
+		assert_int_equal(collector_exclude_cgroup(lab_collector(lab), group->id), 0);
+		victims[neighbour_index] = lab_start_in(group, neighbour_victim, &generations);
+	}
+	victims[NEIGHBOURS] = lab_start_in(wanted, wanted_victim, &generations);
+	for (unsigned i = 0; i < generations.n; i++) {
+		next_generation(lab, &generations);
+		if (i % 64 == 0)
+			lab_read(lab, NULL);
+	}
+	for (unsigned i = 0; i <= NEIGHBOURS; i++)
+		lab_reap(lab, victims[i], 0);
+	lab_settle(lab);
+
+	lab_expect(lab, .call = "getppid", .group = wanted, .count = generations.n);
+	lab_expect(lab, .call = "getsid");
+	lab_close(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +589,7 @@ int main(void)
 		lab_test(f35_moved_out_of_an_excluded_cgroup),
 		lab_test(f30_renamed_within_a_call),
 		lab_test(excluded_and_included),
+		lab_test(verdicts_of_other_generations),
 	};
 
 	return lab_main(tests, NULL);

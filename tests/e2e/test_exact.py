@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The sum over all intervals is the truth, however short they are and however many tasks."""
 
+import contextlib
 import time
 import unittest
 
@@ -11,6 +12,7 @@ from harness import Cgroup, Monitor, rows, total
 RUNS = 10
 CALLS = 1000000
 PROCESSES = 20000
+NEIGHBOURS = 6
 
 
 def setUpModule():
@@ -34,6 +36,27 @@ class Exact(unittest.TestCase):
             self.assertEqual(total(cgroup.of(records), 'getppid', comm=comm), 2 * CALLS)
             seen = {r['record']['timestamp'] for r in rows(records, 'getppid', comm)}
             self.assertGreater(len(seen), 3, 'the calls are all in a few intervals')
+
+    def test_one_cgroup_of_many(self):
+        """A selected cgroup loses nothing to those that are left out, however often they change."""
+        comm = harness.unique_comm()
+        with contextlib.ExitStack() as stack:
+            cgroups = [stack.enter_context(Cgroup()) for _ in range(2 * NEIGHBOURS + 1)]
+            wanted = cgroups.pop(NEIGHBOURS)
+            monitor = stack.enter_context(Monitor('--cgroup', wanted.name, interval=0.01))
+            for cgroup in cgroups:
+                stack.enter_context(harness.running_load('tick=1', cgroup=cgroup))
+            load = stack.enter_context(harness.running_load(
+                'name=' + comm, 'thread=2', f'getppid={CALLS}', 'end', cgroup=wanted))
+            while load.poll() is None:
+                with Cgroup() as passing:
+                    harness.run_load('getppid=1', cgroup=passing)
+            self.assertEqual(load.returncode, 0)
+            monitor.end()
+        self.assertEqual((total(monitor.records, 'getppid', comm=comm),
+                          harness.lost(monitor.records)), (2 * CALLS, 0))
+        self.assertEqual({harness.value(r, 'cgroup', 'path')
+                          for r in harness.containers(monitor.records)}, {wanted.name})
 
     def test_short_lived_processes(self):
         """20,000 processes of one call each; then a known workload is still exact."""
