@@ -13,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cgroup_mounts.h"
 #include "cgroup_path.h"
 #include "cgroup_walk.h"
 #include "cleanup.h"
+#include "clock.h"
 
 #define FILEID_KERNFS	    0xfe	/* not in the C library's headers */
 #define CGROUP_NS_INITIAL   4026531835U /* PROC_CGROUP_INIT_INO, the same on every kernel */
@@ -221,14 +221,6 @@ static int path_by_handle(struct cgroup_tree *tree, uint64_t id, char *ret, size
 	return strip_deleted(tree, id, ret);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
-
 static int path_by_walk(struct cgroup_tree *tree, uint64_t id, char *ret, size_t size)
 {
 	const char *path;
@@ -240,7 +232,7 @@ static int path_by_walk(struct cgroup_tree *tree, uint64_t id, char *ret, size_t
 		if (r < 0)
 			return r;
 	}
-	path = cgroup_index_path(tree->index, tree->fd, id, now_ns());
+	path = cgroup_index_path(tree->index, tree->fd, id, monotonic_ns());
 	if (!path)
 		return -EPERM;
 	if (strlen(path) + 1 > size)

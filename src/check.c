@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -15,13 +14,11 @@
 #include "collector.h"
 #include "host_root.h"
 #include "identity.h"
+#include "pid_namespace.h"
 #include "privileges.h"
 #include "resolver.h"
 #include "runtime/runtime.h"
 #include "text.h"
-
-/* include/linux/proc_ns.h: PROC_PID_INIT_INO, an inode number that no other namespace gets. */
-#define INITIAL_PID_NAMESPACE 4026531836ul
 
 struct check {
 	FILE *out;
@@ -87,11 +84,11 @@ static void check_capabilities(struct check *check, bool foreign_root)
 
 static void check_pid_namespace(struct check *check)
 {
-	struct stat st;
+	int r = pid_namespace_is_initial();
 
-	if (stat("/proc/self/ns/pid", &st) < 0)
+	if (r < 0)
 		say(check, VERDICT_FAILED, "processes", "/proc is not mounted");
-	else if (st.st_ino != INITIAL_PID_NAMESPACE)
+	else if (r == 0)
 		say(check, VERDICT_NOTE, "processes",
 		    "not in the host's PID namespace: only tasks of this one can be shown in time; "
 		    "run with --pid=host (Docker) or hostPID: true (Kubernetes)");

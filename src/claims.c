@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "host_cache.h"
 #include "identify.h"
 #include "table.h"
@@ -16,7 +16,7 @@
 #define N_BUCKETS 8192
 
 #define MS 1000000ULL
-#define S  1000000000ULL
+#define S  NSEC_PER_SEC
 
 /* The budget of an interval, or of a second if that is shorter: retries leave half to what is new.
  */
@@ -77,19 +77,11 @@ struct claims {
 	bool is_granted; /* no refill until the next tick */
 };
 
-static uint64_t real_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * S + (uint64_t)ts.tv_nsec;
-}
-
 static void refill(struct claims *claims)
 {
 	claims->lookups_left = BUDGET_LOOKUPS;
 	claims->time_left_ns = (int64_t)BUDGET_NS;
-	claims->refilled_ns = real_ns();
+	claims->refilled_ns = monotonic_ns();
 	claims->is_granted = false;
 }
 
@@ -336,7 +328,7 @@ static void take_answer(struct claims *claims, struct claim *claim, struct link_
 /* Asks the runtimes. A container that is no longer known keeps the names that it had. */
 static void look_up(struct claims *claims, struct claim *claim, uint64_t now_ns)
 {
-	uint64_t started_ns = real_ns();
+	uint64_t started_ns = monotonic_ns();
 	struct link_answer answer;
 
 	claims->lookups++;
@@ -349,7 +341,7 @@ static void look_up(struct claims *claims, struct claim *claim, uint64_t now_ns)
 	link_answer_done(&answer);
 	schedule(claims, claim, now_ns);
 
-	claims->time_left_ns -= (int64_t)(real_ns() - started_ns);
+	claims->time_left_ns -= (int64_t)(monotonic_ns() - started_ns);
 }
 
 /*
@@ -368,7 +360,7 @@ static void forget_missing(struct claims *claims, const struct claim *claim, uin
 
 static void look_up_new(struct claims *claims, struct claim *claim, uint64_t now_ns)
 {
-	if (!claims->is_granted && real_ns() - claims->refilled_ns >= REFILL_NS)
+	if (!claims->is_granted && monotonic_ns() - claims->refilled_ns >= REFILL_NS)
 		refill(claims);
 	if (budget_is_spent(claims)) {
 		claim->due_ns = 0; /* at the next tick */

@@ -11,7 +11,6 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -20,6 +19,7 @@
 
 #include "cgscope.skel.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "ledger.h"
 #include "syscalls.h"
 
@@ -29,7 +29,7 @@
 #define DUMP_BYTES_MIN (256 << 10)
 
 /* What a task that is preempted will hardly wait for its CPU. */
-#define MISSED_AGE_NS 1000000000ull
+#define MISSED_AGE_NS NSEC_PER_SEC
 
 /* A fold of one cell in a ring of 4 MiB: about 20,000. */
 #define RING_MESSAGES_MAX 20000
@@ -92,14 +92,6 @@ __attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_
 	if (print_verbose)
 		return vfprintf(stderr, format, args);
 	return 0;
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
 static int check_kernel(char *ret_error, size_t error_size)
@@ -575,7 +567,7 @@ static int attach(struct collector *collector, char *ret_error, size_t error_siz
 	collector->attached = true;
 	collector->missed_at_start = entries_missed(collector);
 	collector->missed = collector->missed_lately = collector->missed_at_start;
-	collector->start_ns = clock_ns(CLOCK_MONOTONIC);
+	collector->start_ns = monotonic_ns();
 	collector->interval_start_ns = collector->missed_lately_ns = collector->start_ns;
 	__atomic_store_n(&skel->bss->control.enabled, 1, __ATOMIC_SEQ_CST);
 	return 0;
@@ -883,9 +875,9 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	uint64_t now_ns;
 	int r;
 
-	age_missed(collector, clock_ns(CLOCK_MONOTONIC));
+	age_missed(collector, monotonic_ns());
 	__atomic_store_n(&collector->skel->bss->control.epoch, epoch + 1, __ATOMIC_SEQ_CST);
-	now_ns = clock_ns(CLOCK_MONOTONIC);
+	now_ns = monotonic_ns();
 	*ret = (struct snapshot){
 		.timestamp_ns = clock_ns(CLOCK_REALTIME),
 		.duration_ns = now_ns - collector->interval_start_ns,

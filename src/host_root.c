@@ -21,11 +21,11 @@
 
 #include "cleanup.h"
 #include "host_cache.h"
+#include "pid_namespace.h"
 
-#define PID_NS_INITIAL 4026531836U /* PROC_PID_INIT_INO, the same on every kernel */
-#define SAFE_ID_MAX    128
-#define EAGAIN_TRIES   8
-#define LINKS_MAX      40 /* as the kernel's own limit */
+#define SAFE_ID_MAX  128
+#define EAGAIN_TRIES 8
+#define LINKS_MAX    40 /* as the kernel's own limit */
 
 struct host_root {
 	int fd;
@@ -37,9 +37,9 @@ struct host_root {
 /* The host's init is visible and lives in another mount namespace: then its root is the host's. */
 static const char *root_by_evidence(void)
 {
-	struct stat pid_ns, init_mnt, own_mnt;
+	struct stat init_mnt, own_mnt;
 
-	if (stat("/proc/self/ns/pid", &pid_ns) < 0 || pid_ns.st_ino != PID_NS_INITIAL)
+	if (pid_namespace_is_initial() != 1)
 		return "/";
 	if (stat("/proc/1/ns/mnt", &init_mnt) < 0 || stat("/proc/self/ns/mnt", &own_mnt) < 0)
 		return "/";

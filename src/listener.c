@@ -22,13 +22,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "gzip.h"
 #include "table.h"
-
-#define NS_PER_S 1000000000ull
 
 /*
  * Two Prometheus servers, the kubelet and a person with curl need a handful at a time. Beyond these
@@ -50,7 +48,7 @@
 
 /* How late an interval may be, in intervals and beyond, before cgscope counts as stuck. */
 #define LATE_INTERVALS 2
-#define LATE_EXTRA_NS  (5 * NS_PER_S)
+#define LATE_EXTRA_NS  (5 * NSEC_PER_SEC)
 
 struct page {
 	char *text;
@@ -100,14 +98,6 @@ struct answer {
 	const char *text;  /* of a small one */
 	struct page *page; /* or this, referenced */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 static void page_unref(struct page *page)
 {
@@ -340,7 +330,7 @@ static void answer_health(struct listener *listener, struct answer *ret)
 	if (!is_attached(listener))
 		*ret = (struct answer){ .status = 503,
 					.text = "the programs are not attached any more\n" };
-	else if (now_ns() - listener->last_interval_ns > late_ns)
+	else if (monotonic_ns() - listener->last_interval_ns > late_ns)
 		*ret = (struct answer){ .status = 503,
 					.text = "no interval has come out for too long\n" };
 	else
@@ -565,7 +555,7 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 		return;
 	client->fd = info->connect_fd;
 	client->address = address_of(client->fd);
-	client->opened_ns = now_ns();
+	client->opened_ns = monotonic_ns();
 	list_insert_after(listener->clients.prev, &client->all);
 	listener->n_clients++;
 	make_room(listener, client);
@@ -573,12 +563,12 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 
 static void shut_down_old(struct listener *listener)
 {
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns();
 
 	while (!list_is_empty(&listener->clients)) {
 		struct client *client = container_of(listener->clients.next, struct client, all);
 
-		if (now - client->opened_ns < CONNECTION_S * NS_PER_S)
+		if (now - client->opened_ns < CONNECTION_S * NSEC_PER_SEC)
 			return;
 		shut_down(listener, client);
 	}
@@ -658,7 +648,7 @@ int listener_start(struct listener *listener, uint64_t interval_ns,
 	listener->is_attached = is_attached_fn;
 	listener->is_attached_data = data;
 	listener->interval_ns = interval_ns;
-	listener->last_interval_ns = now_ns();
+	listener->last_interval_ns = monotonic_ns();
 	listener->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (listener->stop_fd < 0)
 		return -errno;
@@ -740,6 +730,6 @@ void listener_interval_out(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);
 	listener->n_intervals++;
-	listener->last_interval_ns = now_ns();
+	listener->last_interval_ns = monotonic_ns();
 	pthread_mutex_unlock(&listener->lock);
 }

@@ -17,13 +17,13 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "src/cgroup_path.h"
 #include "src/cgroup_tree.h"
 #include "src/check.h"
 #include "src/cleanup.h"
+#include "src/clock.h"
 #include "src/collector.h"
 #include "src/host_root.h"
 #include "src/listener.h"
@@ -36,8 +36,6 @@
 #include "src/resolver.h"
 #include "src/selection.h"
 #include "src/stuck.h"
-
-#define NSEC_PER_SEC 1000000000ull
 
 /* The resolver's retries are at least so far apart: each goes through all that is pending. */
 #define RESOLVER_WORK_NS (250 * 1000000ull)
@@ -102,14 +100,6 @@ static int flush_stdout(void)
 	return fail("cannot write to standard output: %s", strerror(errno));
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 static void on_cgroup_made(uint64_t id, const char *path, void *data)
 {
 	struct monitor *monitor = data;
@@ -147,7 +137,7 @@ static const struct identity *identify(uint64_t cgroup_id, void *data)
 {
 	struct monitor *monitor = data;
 
-	return resolver_identify(monitor->resolver, cgroup_id, now_ns());
+	return resolver_identify(monitor->resolver, cgroup_id, monotonic_ns());
 }
 
 static bool is_selected(uint64_t cgroup_id, void *data)
@@ -160,7 +150,8 @@ static bool is_selected(uint64_t cgroup_id, void *data)
 
 static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 {
-	const struct identity *identity = resolver_identify(monitor->resolver, cgroup_id, now_ns());
+	const struct identity *identity =
+		resolver_identify(monitor->resolver, cgroup_id, monotonic_ns());
 
 	return selection_excludes(monitor->selection, resolver_path(monitor->resolver, cgroup_id),
 				  identity);
@@ -189,7 +180,7 @@ static int exclude(struct monitor *monitor, uint64_t cgroup_id)
 /* What came to be wanted is measured again. */
 static void check_exclusions(struct monitor *monitor)
 {
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns();
 
 	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
 		return;
@@ -230,7 +221,7 @@ static int resolver_timeout_ms(const struct monitor *monitor)
 {
 	uint64_t due_ns = resolver_due_ns(monitor->resolver);
 	uint64_t earliest_ns = monitor->resolver_worked_ns + RESOLVER_WORK_NS;
-	uint64_t now = now_ns();
+	uint64_t now = monotonic_ns();
 
 	if (due_ns == UINT64_MAX)
 		return -1;
@@ -243,7 +234,7 @@ static void work_resolver(struct monitor *monitor)
 {
 	if (resolver_timeout_ms(monitor) != 0)
 		return;
-	monitor->resolver_worked_ns = now_ns();
+	monitor->resolver_worked_ns = monotonic_ns();
 	resolver_work(monitor->resolver, monitor->resolver_worked_ns);
 	/* Not only when an interval ends, which may be long. */
 	check_exclusions(monitor);
@@ -267,7 +258,7 @@ static int publish_metrics(struct monitor *monitor)
 	struct collector_stats collector_now;
 	struct resolver_stats resolver_now;
 	struct metrics_self self;
-	uint64_t start = now_ns(), number;
+	uint64_t start = monotonic_ns(), number;
 	char *page;
 	size_t n;
 	int r;
@@ -287,7 +278,7 @@ static int publish_metrics(struct monitor *monitor)
 	r = metrics_render(monitor->metrics, &self, &page, &n, &number);
 	if (r == 0)
 		r = listener_publish(monitor->listener, page, n, number);
-	monitor->render_due_ns = now_ns() + RENDER_SHARE * (now_ns() - start);
+	monitor->render_due_ns = monotonic_ns() + RENDER_SHARE * (monotonic_ns() - start);
 	return r;
 }
 
@@ -334,9 +325,9 @@ static void check_hierarchy(struct monitor *monitor)
 	struct cgroup_tree *tree;
 
 	if (!own->is_hybrid || own->by_evidence || monitor->hierarchy_settled ||
-	    now_ns() - monitor->hierarchy_checked_ns < HIERARCHY_CHECK_NS)
+	    monotonic_ns() - monitor->hierarchy_checked_ns < HIERARCHY_CHECK_NS)
 		return;
-	monitor->hierarchy_checked_ns = now_ns();
+	monitor->hierarchy_checked_ns = monotonic_ns();
 	if (cgroup_tree_open(monitor->root, &tree) < 0)
 		return;
 	found = cgroup_tree_hierarchy(tree);
@@ -363,19 +354,19 @@ static int print_interval(struct monitor *monitor)
 	_cleanup_(report_freep) struct report *report = NULL;
 	output_fn output = monitor->options->output == OUTPUT_JSON ? output_json : output_text;
 	struct snapshot snapshot;
-	uint64_t start_ns = now_ns(), read_ns, built_ns;
+	uint64_t start_ns = monotonic_ns(), read_ns, built_ns;
 	bool stop;
 	int r;
 
 	r = collector_read(monitor->collector, &snapshot);
 	if (r < 0)
 		return fail("cannot read the counters: %s", strerror(-r)), r;
-	read_ns = now_ns();
-	resolver_tick(monitor->resolver, now_ns());
+	read_ns = monotonic_ns();
+	resolver_tick(monitor->resolver, monotonic_ns());
 	r = report_build(&snapshot, &source, monitor->options, &report);
 	if (r < 0)
 		return fail("cannot build the report: %s", strerror(-r)), r;
-	built_ns = now_ns();
+	built_ns = monotonic_ns();
 	stuck_watch(monitor->stop);
 	r = output(report, monitor->options, stdout);
 	if (r == 0 && fflush(stdout) != 0)
@@ -385,7 +376,7 @@ static int print_interval(struct monitor *monitor)
 	if (monitor->options->verbose)
 		fprintf(stderr, "cgscope: interval: read %.1f ms, report %.1f ms, output %.1f ms\n",
 			(double)(read_ns - start_ns) / 1e6, (double)(built_ns - read_ns) / 1e6,
-			(double)(now_ns() - built_ns) / 1e6);
+			(double)(monotonic_ns() - built_ns) / 1e6);
 	if (r < 0) {
 		if (r != -EPIPE)
 			fail("cannot write to standard output: %s", strerror(-r));
@@ -760,7 +751,7 @@ static int run_monitor(const struct options *options)
 	r = open_collector(&monitor);
 	if (r)
 		return r;
-	(void)resolver_prime(monitor.resolver, now_ns());
+	(void)resolver_prime(monitor.resolver, monotonic_ns());
 	r = privileges_drop(still_reads, &monitor);
 	if (r < 0)
 		return fail("cannot give up the capabilities that are not needed any more: %s",

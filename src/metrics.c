@@ -12,10 +12,9 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "metrics_series.h"
 #include "syscalls.h"
-
-#define NS_PER_S 1000000000ull
 
 /* A node has some 250 pods. What exceeds these goes to the labels and the call named "other". */
 #define GROUPS_MAX  1024
@@ -25,11 +24,11 @@
 #define N_BUCKETS 1024 /* of the hash tables */
 
 /* Members are looked for in the file system no more often. */
-#define SWEEP_NS NS_PER_S
+#define SWEEP_NS NSEC_PER_SEC
 
 /* What is gone stays so much longer: for a second Prometheus, and if nobody scrapes at all. */
-#define KEEP_SCRAPED_NS	  (60 * NS_PER_S)
-#define KEEP_UNSCRAPED_NS (600 * NS_PER_S)
+#define KEEP_SCRAPED_NS	  (60 * NSEC_PER_SEC)
+#define KEEP_UNSCRAPED_NS (600 * NSEC_PER_SEC)
 
 #define OTHER "other"
 

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "metrics_series.h"
 #include "text.h"
-
-#define NS_PER_S 1000000000ull
 
 #define SAMPLE_MAX (INFO_LABELS_SIZE + 256)
 
@@ -112,9 +111,9 @@ static void add_uint(struct page *page, const char *name, const char *labels, ui
 static void add_value_s(struct line *line, uint64_t ns)
 {
 	char digits[10] = ".";
-	uint64_t rest = ns % NS_PER_S;
+	uint64_t rest = ns % NSEC_PER_SEC;
 
-	line_add_uint(line, ns / NS_PER_S);
+	line_add_uint(line, ns / NSEC_PER_SEC);
 	for (size_t i = 9; i > 0; i--, rest /= 10)
 		digits[i] = (char)('0' + rest % 10);
 	line_add_bytes(line, digits, sizeof(digits));

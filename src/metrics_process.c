@@ -4,13 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "metrics.h"
-
-#define NS_PER_S 1000000000ull
 
 static uint64_t count_fds(void)
 {
@@ -53,22 +51,14 @@ static void read_memory(struct metrics_process *ret)
 	ret->resident_bytes = resident * page_size;
 }
 
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static uint64_t timeval_ns(const struct timeval *time)
 {
-	return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_usec * 1000;
+	return (uint64_t)time->tv_sec * NSEC_PER_SEC + (uint64_t)time->tv_usec * 1000;
 }
 
 void metrics_read_process(struct metrics_process *ret)
 {
-	uint64_t boot_ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME);
+	uint64_t boot_ms = (clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME)) / 1000000;
 	struct rlimit limit = { 0 };
 	struct rusage usage;
 

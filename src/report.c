@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "fnv.h"
 #include "glob.h"
 #include "map.h"
 #include "stats.h"
@@ -129,16 +130,6 @@ bool report_takes_identity(const struct identity *identity, const struct options
 	return true;
 }
 
-/* FNV-1a from a start that nobody knows beforehand, so that keys cannot be made to collide. */
-static uint64_t hash_text(const char *text, uint64_t seed)
-{
-	uint64_t hash = 0xcbf29ce484222325 ^ seed;
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
-	return hash;
-}
-
 static int add_container(struct build *build, const struct identity *identity, uint32_t *ret_group)
 {
 	struct report *report = &build->full->report;
@@ -164,7 +155,7 @@ static int add_container(struct build *build, const struct identity *identity, u
 static int group_by_key(struct build *build, const struct identity *identity, uint32_t *ret_group)
 {
 	const char *key = identity->key ? identity->key : "";
-	uint64_t hash = hash_text(key, build->snapshot->timestamp_ns);
+	uint64_t hash = fnv1a(build->snapshot->timestamp_ns, key, strlen(key));
 	int r;
 
 	/* Equal hashes are no proof. */

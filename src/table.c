@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "fnv.h"
+
 int table_init(struct table *table, size_t n_buckets)
 {
 	*table = (struct table){ .n_buckets = n_buckets };
@@ -23,14 +25,11 @@ void table_done(struct table *table)
 	*table = (struct table){ 0 };
 }
 
-/* FNV-1a from a seed, and a last mix, since the buckets are taken from the low bits. */
+/* With a last mix, since the buckets are taken from the low bits. */
 uint64_t table_hash(const struct table *table, const void *bytes, size_t n)
 {
-	const unsigned char *p = bytes;
-	uint64_t hash = table->seed ^ 0xcbf29ce484222325;
+	uint64_t hash = fnv1a(table->seed, bytes, n);
 
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ p[i]) * 0x100000001b3;
 	hash ^= hash >> 32;
 	hash *= 0x9e3779b97f4a7c15;
 	return hash ^ hash >> 29;
