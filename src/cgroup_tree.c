@@ -97,6 +97,38 @@ static bool has_dotdot(const char *path)
 	return false;
 }
 
+/* What is behind @dir in @path ("" for itself); NULL if that is not at or below it. */
+static const char *path_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	while (n > 0 && dir[n - 1] == '/')
+		n--;
+	if (n == 0 || strncmp(path, dir, n) != 0 || (path[n] != '\0' && path[n] != '/'))
+		return NULL;
+	return path + n;
+}
+
+const char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, const char *path)
+{
+	static const char usual[] = "/sys/fs/cgroup";
+	const char *rest = path_below(path, hierarchy->mount);
+	const char *level;
+
+	if (!rest) {
+		rest = path_below(path, usual);
+		if (!rest)
+			return path;
+		/* Below a host root's mount point it is the same. */
+		level = strstr(hierarchy->mount, usual);
+		if (hierarchy->v1 || (level && level[strlen(usual)] == '/')) {
+			rest += strspn(rest, "/");
+			rest += strcspn(rest, "/");
+		}
+	}
+	return *rest ? rest : "/";
+}
+
 int cgroup_tree_id(struct cgroup_tree *tree, const char *path, uint64_t *ret)
 {
 	_cleanup_(closep) int fd = -1;

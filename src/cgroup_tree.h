@@ -40,6 +40,14 @@ void cgroup_tree_close(struct cgroup_tree *tree);
 const struct cgroup_hierarchy *cgroup_tree_hierarchy(const struct cgroup_tree *tree);
 
 /*
+ * What people paste, as a path from the hierarchy's root: @path without the mount point in front,
+ * be it of @hierarchy as seen from here, or /sys/fs/cgroup; where there are several hierarchies
+ * below that, of any of them, since all have a container at the same place. A path without one is
+ * returned as it is.
+ */
+const char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, const char *path);
+
+/*
  * The path of the cgroup @id from the hierarchy's root ("/" is the root itself, or the top of
  * this view, see cgroup_tree_is_whole()). Returns 0; -ESTALE: gone (or never was), and @ret holds
  * its last path if the kernel still told it; -ENODATA: outside of this view; -ENAMETOOLONG: @ret

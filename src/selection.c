@@ -44,24 +44,6 @@ static bool is_below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
-/*
- * People paste paths with the mount point in front, and on v1 with that of any controller: all
- * hierarchies have a container at the same place.
- */
-static const char *without_mount(const char *text, const struct cgroup_hierarchy *hierarchy)
-{
-	static const char usual[] = "/sys/fs/cgroup";
-
-	if (is_below(text, hierarchy->mount))
-		return text + strlen(hierarchy->mount);
-	if (!is_below(text, usual))
-		return text;
-	text += strlen(usual);
-	if (hierarchy->v1 && *text == '/')
-		text += 1 + strcspn(text + 1, "/");
-	return text;
-}
-
 static int normalise(const char *text, char *ret, size_t size)
 {
 	size_t n;
@@ -106,7 +88,8 @@ static int pattern_init(struct pattern *pattern, const char *given, struct cgrou
 		return r;
 	}
 
-	r = normalise(without_mount(given, hierarchy), pattern->text, sizeof(pattern->text));
+	r = normalise(cgroup_hierarchy_path(hierarchy, given), pattern->text,
+		      sizeof(pattern->text));
 	if (r < 0) {
 		(void)snprintf(ret_error, error_size, "--cgroup: the path is too long");
 		return r;

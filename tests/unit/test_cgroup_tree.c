@@ -649,6 +649,70 @@ static int need(const char *what)
 	return SKIP;
 }
 
+static void test_hierarchy_path(void **state)
+{
+	static const struct {
+		const char *mount;
+		bool v1;
+		const char *given;
+		const char *path;
+	} cases[] = {
+		/* v2 alone. */
+		{ "/sys/fs/cgroup", false, "/docker/x", "/docker/x" },
+		{ "/sys/fs/cgroup", false, "docker/x", "docker/x" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup/docker/x", "/docker/x" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup/docker/x/", "/docker/x/" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup//docker", "//docker" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup", "/" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup/", "/" },
+		{ "/sys/fs/cgroup/", false, "/sys/fs/cgroup/docker", "/docker" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup2/docker", "/sys/fs/cgroup2/docker" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgro", "/sys/fs/cgro" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup/sys/fs/cgroup/a", "/sys/fs/cgroup/a" },
+		{ "/sys/fs/cgroup", false, "sys/fs/cgroup/a", "sys/fs/cgroup/a" },
+		{ "/sys/fs/cgroup", false, "", "" },
+		{ "/sys/fs/cgroup", false, "/", "/" },
+		{ "/sys/fs/cgroup", false, "/sys/fs/cgroup/*/x", "/*/x" },
+		/* v1: of whatever controller. */
+		{ "/sys/fs/cgroup/memory", true, "/sys/fs/cgroup/memory/docker/x", "/docker/x" },
+		{ "/sys/fs/cgroup/memory", true, "/sys/fs/cgroup/cpu,cpuacct/docker", "/docker" },
+		{ "/sys/fs/cgroup/memory", true, "/sys/fs/cgroup/pids", "/" },
+		{ "/sys/fs/cgroup/memory", true, "/sys/fs/cgroup/pids/", "/" },
+		{ "/sys/fs/cgroup/memory", true, "/sys/fs/cgroup", "/" },
+		{ "/sys/fs/cgroup/memory", true, "/sys/fs/cgroup/memory2/x", "/x" },
+		{ "/cgroup/memory", true, "/cgroup/memory/x", "/x" },
+		{ "/cgroup/memory", true, "/cgroup/pids/x", "/cgroup/pids/x" },
+		{ "/cgroup/memory", true, "/sys/fs/cgroup/pids/x", "/x" },
+		/* v2 beside v1: the same. */
+		{ "/sys/fs/cgroup/unified", false, "/sys/fs/cgroup/unified/x", "/x" },
+		{ "/sys/fs/cgroup/unified", false, "/sys/fs/cgroup/memory/docker/x", "/docker/x" },
+		/* Another root in front: that path, and the one on the host. */
+		{ "/proc/1/root/sys/fs/cgroup", false, "/proc/1/root/sys/fs/cgroup/x", "/x" },
+		{ "/proc/1/root/sys/fs/cgroup", false, "/sys/fs/cgroup/x", "/x" },
+		{ "/host/sys/fs/cgroup/pids", true, "/host/sys/fs/cgroup/pids/x", "/x" },
+		{ "/host/sys/fs/cgroup/unified", false, "/sys/fs/cgroup/pids/x", "/x" },
+		/* Nothing is below the root itself. */
+		{ "/", false, "/docker/x", "/docker/x" },
+		{ "", false, "/docker/x", "/docker/x" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cgroup_hierarchy hierarchy = { .v1 = cases[i].v1 };
+
+		snprintf(hierarchy.mount, sizeof(hierarchy.mount), "%s", cases[i].mount);
+		assert_string_equal(cgroup_hierarchy_path(&hierarchy, cases[i].given),
+				    cases[i].path);
+	}
+}
+
+/* Without root, and without cgroups. */
+static int run_pure(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_hierarchy_path) };
+
+	return cmocka_run_group_tests_name("pure", tests, NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -673,6 +737,8 @@ int main(void)
 	char name[2 * CGROUP_PATH_MAX];
 	int r;
 
+	if (run_pure() != 0)
+		return 1;
 	if (geteuid() != 0)
 		return need("root");
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
