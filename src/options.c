@@ -26,6 +26,7 @@ struct parse {
 	struct options *options;
 	const struct option_spec *spec; /* the option at hand */
 	bool has_command;
+	bool wants_text; /* by an option, not by default */
 	char *error;
 	size_t error_size;
 };
@@ -271,6 +272,7 @@ static bool set_output(struct parse *parse, const char *value)
 	for (size_t i = 0; i < N_ELEMENTS(words); i++) {
 		if (strcmp(value, words[i]) == 0) {
 			parse->options->output = (enum output_format)i;
+			parse->wants_text = i == OUTPUT_TEXT;
 			return true;
 		}
 	}
@@ -545,6 +547,10 @@ enum options_result options_parse(int argc, char **argv, const char *node_defaul
 			     "a cgroup path, a line of /proc/PID/cgroup, a cgroup id or a PID");
 		return OPTIONS_ERROR;
 	}
+	if (result == OPTIONS_RUN && ret->command == COMMAND_RESOLVE && parse.wants_text) {
+		fail(&parse, "--output: resolve prints JSON lines only; leave \"text\" out");
+		return OPTIONS_ERROR;
+	}
 	return result;
 }
 
@@ -589,6 +595,10 @@ void options_help(FILE *out)
 	for (size_t i = 0; i < N_ELEMENTS(specs); i++)
 		help_option(out, &specs[i]);
 	fputs("\n"
+	      "A TARGET that is a number is the id of a cgroup, if there is such a cgroup, else a\n"
+	      "PID; cgroup:4711 and pid:4711 are the one or the other. /proc/4711/cgroup is the\n"
+	      "process, too. All else is a path or a line of such a file.\n"
+	      "\n"
 	      "An option given twice widens the selection, different options narrow it.\n"
 	      "\n"
 	      "Examples:\n"

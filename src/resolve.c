@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,7 @@
 #include "host_root.h"
 #include "output.h"
 #include "resolver.h"
+#include "text.h"
 
 #define PROC_CGROUP_MAX 65536
 
@@ -63,23 +66,6 @@ static bool parse_number(const char *text, const char *prefix, uint64_t *ret)
 	errno = 0;
 	*ret = strtoull(text + n, &end, 10);
 	return errno == 0 && *end == 0;
-}
-
-/* /sys/fs/cgroup/x is /x. */
-static const char *without_mount(const struct resolution *resolution, const char *path)
-{
-	const char *mount;
-	size_t n;
-
-	if (!resolution->tree)
-		return path;
-	mount = cgroup_tree_hierarchy(resolution->tree)->mount;
-	n = strlen(mount);
-	while (n > 1 && mount[n - 1] == '/')
-		n--;
-	if (strncmp(path, mount, n) != 0 || (path[n] != '/' && path[n] != 0))
-		return path;
-	return path[n] ? path + n : "/";
 }
 
 /* Whether @line is of the hierarchy with @controller, NULL for v2's. */
@@ -196,14 +182,16 @@ static char *path_of_lines(const struct resolution *resolution, const char *line
 	return strndup(path, strcspn(path, "\n"));
 }
 
-/* What /proc says is relative to the cgroup namespace of the process that reads it, ours. */
-static char *path_of_pid(const struct resolution *resolution, uint64_t pid)
+/*
+ * The path of the process whose cgroup file is @file. What /proc says is relative to the cgroup
+ * namespace of the process that reads it, ours.
+ */
+static char *path_of_file(const struct resolution *resolution, const char *file)
 {
-	_cleanup_(freep) char *lines = NULL, *own_lines = NULL, *path = NULL, *own = NULL;
-	char name[64], joined[CGROUP_PATH_MAX];
+	_cleanup_(freep) char *lines = read_proc(file), *own_lines = NULL, *path = NULL,
+			      *own = NULL;
+	char joined[CGROUP_PATH_MAX];
 
-	snprintf(name, sizeof(name), "/proc/%" PRIu64 "/cgroup", pid);
-	lines = read_proc(name);
 	path = lines && lines[0] ? path_of_lines(resolution, lines) : NULL;
 	if (!path || !climbs(path))
 		return TAKE_PTR(path);
@@ -213,6 +201,14 @@ static char *path_of_pid(const struct resolution *resolution, uint64_t pid)
 	if (own && cgroup_path_join(own, path, joined, sizeof(joined)) == 0)
 		return strdup(joined);
 	return TAKE_PTR(path);
+}
+
+static char *path_of_pid(const struct resolution *resolution, uint64_t pid)
+{
+	char file[64];
+
+	(void)snprintf(file, sizeof(file), "/proc/%" PRIu64 "/cgroup", pid);
+	return path_of_file(resolution, file);
 }
 
 static char *path_of_id(const struct resolution *resolution, uint64_t id)
@@ -226,57 +222,120 @@ static char *path_of_id(const struct resolution *resolution, uint64_t id)
 	return r == 0 || r == -ENAMETOOLONG ? strdup(path) : NULL;
 }
 
-/* The path that @target stands for; NULL if it is an id or process that does not exist. */
-static char *path_of_target(const struct resolution *resolution, const char *target)
+/*
+ * "/proc/4711", "/proc/self/cgroup", "/proc/4711/task/4712/cgroup": the file of a process or
+ * thread, into @ret. All else is no such file.
+ */
+static bool parse_proc(const char *target, char *ret, size_t size)
 {
+	static const char proc[] = "/proc/", self[] = "self", task[] = "/task/", file[] = "/cgroup";
+	const char *s = target + strlen(proc), *rest;
+	size_t digits;
+
+	if (strncmp(target, proc, strlen(proc)) != 0)
+		return false;
+	digits = strspn(s, "0123456789");
+	if (digits == 0 && strncmp(s, self, strlen(self)) == 0)
+		digits = strlen(self);
+	rest = s + digits;
+	if (digits > 0 && strncmp(rest, task, strlen(task)) == 0) {
+		digits = strspn(rest + strlen(task), "0123456789");
+		rest += strlen(task) + digits;
+	}
+	if (digits == 0 || (*rest && strcmp(rest, file) != 0))
+		return false;
+	return (size_t)snprintf(ret, size, "%.*s%s", (int)(rest - target), target, file) < size;
+}
+
+/*
+ * The path that @target stands for; NULL if it is an id or process that does not exist, and what
+ * of them in @ret_missing.
+ */
+static char *path_of_target(const struct resolution *resolution, const char *target,
+			    const char **ret_missing)
+{
+	static const char no_process[] = "no such process";
+	const struct cgroup_hierarchy *hierarchy =
+		resolution->tree ? cgroup_tree_hierarchy(resolution->tree) : NULL;
 	const char *path;
 	uint64_t number;
-	char *found;
+	char file[64], *found;
 
-	if (parse_number(target, "cgroup:", &number))
-		return path_of_id(resolution, number);
+	*ret_missing = no_process;
 	if (parse_number(target, "pid:", &number))
 		return path_of_pid(resolution, number);
+	if (parse_proc(target, file, sizeof(file)))
+		return path_of_file(resolution, file);
+	*ret_missing = "no cgroup with this id";
+	if (parse_number(target, "cgroup:", &number))
+		return path_of_id(resolution, number);
+	*ret_missing = "no cgroup with this id, and no process with this PID";
 	if (parse_number(target, "", &number)) {
 		found = path_of_id(resolution, number);
 		return found ? found : path_of_pid(resolution, number);
 	}
 
+	*ret_missing = NULL;
 	if (strchr(target, '\n'))
 		return path_of_lines(resolution, target);
 	path = cgroup_line_path(target, NULL);
-	return strdup(path == target ? without_mount(resolution, path) : path);
+	return strdup(path == target && hierarchy ? cgroup_hierarchy_path(hierarchy, path) : path);
 }
 
-/* Returns whether @target is known, -ESRCH if there is no such thing, or another -errno. */
+__attribute__((format(printf, 3, 4))) static void
+complain(const struct resolution *resolution, const char *target, const char *format, ...)
+{
+	char word[256];
+	va_list args;
+
+	text_to_word(target, SIZE_MAX, word, sizeof(word));
+	fprintf(resolution->err, "cgscope: '%s': ", word);
+	va_start(args, format);
+	vfprintf(resolution->err, format, args);
+	va_end(args);
+	fputc('\n', resolution->err);
+}
+
+/* Returns whether @target is known, and else says why not; -errno: nothing can be said any more. */
 static int resolve_one(const struct resolution *resolution, const char *target)
 {
 	_cleanup_(identity_done) struct identity identity = { 0 };
-	_cleanup_(freep) char *path = path_of_target(resolution, target);
+	const char *missing;
+	_cleanup_(freep) char *path = path_of_target(resolution, target, &missing);
 	struct resolve_trace trace;
 	int r;
 
-	if (!path) {
-		fprintf(resolution->err, "cgscope: '%s': no such cgroup or process\n", target);
-		return -ESRCH;
+	if (!path && missing) {
+		complain(resolution, target, "%s", missing);
+		return 0;
 	}
-	r = resolver_resolve_path(resolution->resolver, path, &identity, &trace);
-	if (r < 0)
+	r = path ? resolver_resolve_path(resolution->resolver, path, &identity, &trace) : -ENOMEM;
+	if (r < 0) {
+		complain(resolution, target, "cannot be resolved: %s", strerror(-r));
 		return r;
+	}
 	/* Seen from another cgroup's namespace, it is not the path from the root. */
 	if (climbs(path)) {
 		free(identity.cgroup_path);
 		identity.cgroup_path = NULL;
 	}
 	r = output_identity(target, &identity, &trace, resolution->out);
-	return r < 0 ? r : identity.kind != IDENTITY_UNKNOWN;
+	if (r < 0) {
+		if (r != -EPIPE)
+			complain(resolution, target, "cannot be printed: %s", strerror(-r));
+		return r;
+	}
+	if (identity.kind == IDENTITY_UNKNOWN)
+		complain(resolution, target,
+			 "no container, pod, unit or host: \"tried\" says who was asked");
+	return identity.kind != IDENTITY_UNKNOWN;
 }
 
 int resolve_targets(const struct options *options, FILE *out, FILE *err)
 {
 	_cleanup_(resolution_done) struct resolution resolution = { options, out,  err,
 								    NULL,    NULL, NULL };
-	bool any = false, all_found = true;
+	bool any = false;
 
 	if (resolution_init(&resolution) < 0)
 		return EXIT_FAILURE;
@@ -284,21 +343,9 @@ int resolve_targets(const struct options *options, FILE *out, FILE *err)
 	for (size_t i = 0; i < options->targets.n; i++) {
 		int r = resolve_one(&resolution, options->targets.items[i]);
 
-		if (r == -EPIPE)
-			return EXIT_SUCCESS;
-		if (r == -ESRCH) {
-			all_found = false;
-			continue;
-		}
-		if (r < 0) {
-			fprintf(err, "cgscope: cannot resolve '%s': %s\n",
-				options->targets.items[i], strerror(-r));
-			return EXIT_FAILURE;
-		}
+		if (r < 0)
+			return r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE;
 		any |= r > 0;
 	}
-	if (!any && all_found)
-		fprintf(err,
-			"cgscope: no container, pod, unit or host: \"tried\" says who was asked\n");
 	return any ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -194,6 +194,7 @@ static void test_commands(void **state)
 		{ { "check", "--host-root", "/host" }, COMMAND_CHECK, 0 },
 		{ { "resolve", "1" }, COMMAND_RESOLVE, 1 },
 		{ { "resolve", "1", "-v", "/docker/x", "-o", "json" }, COMMAND_RESOLVE, 2 },
+		{ { "resolve", "1", "-otext", "-ojson" }, COMMAND_RESOLVE, 1 },
 		{ { "resolve", "--", "-1", "--", "top" }, COMMAND_RESOLVE, 3 },
 		{ { "resolve", "0::/a b:c" }, COMMAND_RESOLVE, 1 },
 		{ { "--", "check" }, COMMAND_CHECK, 0 },
@@ -341,6 +342,9 @@ static const struct {
 	{ { "-v", "--", "stray" }, { "\"stray\"", "command" } },
 	{ { "resolve" }, { "resolve", "TARGET" } },
 	{ { "resolve", "" }, { "resolve", "empty" } },
+	{ { "resolve", "1", "-o", "text" }, { "--output", "JSON" } },
+	{ { "-otext", "resolve", "1" }, { "--output", "JSON" } },
+	{ { "resolve", "1", "-ojson", "-otext" }, { "--output", "JSON" } },
 	{ { "resolve", "1", "" }, { "resolve", "empty" } },
 };
 

@@ -298,22 +298,26 @@ static void test_exit_status(void **state)
 
 	answer = ask(fake->path, mixed, 2);
 	assert_int_equal(answer.status, 0);
+	assert_non_null(strstr(answer.err, "'/some/where'"));
+	assert_null(strstr(answer.err, "init.scope"));
 	answer_done(&answer);
 
 	answer = ask(fake->path, &bad, 1);
 	assert_int_equal(answer.status, 1);
 	assert_non_null(strstr(answer.out, "\"kind\":\"unknown\""));
-	assert_non_null(strstr(answer.err, "no container"));
+	assert_string_equal(answer.err, "cgscope: '/some/where': no container, pod, unit or host: "
+					"\"tried\" says who was asked\n");
 	answer_done(&answer);
 
 	/* No such process, and no such cgroup: no line, and the reason on standard error. */
 	answer = ask(fake->path, &missing, 1);
 	assert_int_equal(answer.status, 1);
 	assert_string_equal(answer.out, "");
-	assert_string_equal(answer.err, "cgscope: 'pid:4194305': no such cgroup or process\n");
+	assert_string_equal(answer.err, "cgscope: 'pid:4194305': no such process\n");
 	answer_done(&answer);
 	answer = ask(fake->path, &absent, 1);
 	assert_int_equal(answer.status, 1);
+	assert_string_equal(answer.err, "cgscope: 'cgroup:7': no cgroup with this id\n");
 	answer_done(&answer);
 
 	answer = ask("/nowhere/at/all", &good, 1);
@@ -323,23 +327,86 @@ static void test_exit_status(void **state)
 	answer_done(&answer);
 }
 
+/* Which target it was that is unknown, one line each, whatever is in it. */
+static void test_messages(void **state)
+{
+	static const char *const targets[] = { "99999999", "/docker/" A, "\x1b[2J\n'",
+					       "/proc/4194305/cgroup" };
+	struct fake_root *fake = *state;
+	_cleanup_(answer_done) struct answer answer = ask(fake->path, targets, 4);
+
+	assert_int_equal(answer.status, 0);
+	assert_string_equal(
+		answer.err,
+		"cgscope: '99999999': no cgroup with this id, and no process with this PID\n"
+		"cgscope: '\\x1b[2J\\x0a'': no container, pod, unit or host: \"tried\" says who was "
+		"asked\n"
+		"cgscope: '/proc/4194305/cgroup': no such process\n");
+}
+
+/* What names a process: all answers are the same from the kind on, in whatever this runs. */
 static void test_pids(void **state)
 {
 	struct fake_root *fake = *state;
-	char with[32], without[32];
-	const char *targets[] = { with, without }, *first, *second;
+	char words[6][64];
+	const char *targets[6], *expected, *line;
+	int pid = getpid();
 	struct answer answer;
 
-	snprintf(with, sizeof(with), "pid:%d", (int)getpid());
-	snprintf(without, sizeof(without), "%d", (int)getpid());
-	answer = ask(fake->path, targets, 2);
-	/* In whatever this runs: a line each, the same from the kind on. */
-	first = strstr(answer.out, "\"kind\"");
-	second = strstr(strchr(answer.out, '\n'), "\"kind\"");
-	assert_memory_equal(first, second, strlen(second));
-	assert_non_null(strstr(answer.out, "\"target\":\"pid:"));
+	snprintf(words[0], sizeof(words[0]), "pid:%d", pid);
+	snprintf(words[1], sizeof(words[1]), "%d", pid);
+	snprintf(words[2], sizeof(words[2]), "/proc/%d", pid);
+	snprintf(words[3], sizeof(words[3]), "/proc/%d/cgroup", pid);
+	snprintf(words[4], sizeof(words[4]), "/proc/self/cgroup");
+	snprintf(words[5], sizeof(words[5]), "/proc/%d/task/%d/cgroup", pid, pid);
+	for (size_t i = 0; i < 6; i++)
+		targets[i] = words[i];
+
+	answer = ask(fake->path, targets, 6);
+	line = answer.out;
+	expected = strstr(line, "\"kind\"");
+	for (size_t i = 0; i < 6; i++) {
+		assert_non_null(strstr(line, words[i]));
+		line = strstr(line, "\"kind\"");
+		assert_non_null(line);
+		assert_memory_equal(line, expected, strcspn(expected, "\n") + 1);
+		line = strchr(line, '\n') + 1;
+	}
+	assert_string_equal(line, "");
 	assert_null(strstr(answer.err, "no such"));
 	answer_done(&answer);
+}
+
+/* Near to a process's file: paths of cgroups, which may be called anything. */
+static void test_no_pids(void **state)
+{
+	static const char *const targets[] = {
+		"/proc",
+		"/proc/",
+		"/proc/x/cgroup",
+		"/proc/1/cgroups",
+		"/proc/1/",
+		"/proc/selfish",
+		"/proc/1x",
+		"proc/1/cgroup",
+		"/proc/1/task",
+		"/proc/1/task/",
+		"/proc/1/task/cgroup",
+		"/proc/self/status",
+		"/proc//cgroup",
+		"/proc/-1/cgroup",
+		"/proc/1/../1/cgroup",
+		"/proc/1/cgroup/",
+		"/proc/task/1",
+		"/proc/thread-self",
+	};
+	struct fake_root *fake = *state;
+
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		_cleanup_(json_decrefp) json_t *json = ask_one(fake->path, targets[i]);
+
+		assert_string_equal(string_at(json, "kind", NULL, NULL), "unknown");
+	}
 }
 
 int main(void)
@@ -350,7 +417,8 @@ int main(void)
 		TEST(test_unknown_chain), TEST(test_node_of_fargate),
 		TEST(test_unit),	  TEST(test_whole_files),
 		TEST(test_relative),	  TEST(test_hostile_targets),
-		TEST(test_exit_status),	  TEST(test_pids),
+		TEST(test_exit_status),	  TEST(test_messages),
+		TEST(test_pids),	  TEST(test_no_pids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
