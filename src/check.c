@@ -63,7 +63,7 @@ static void check_kernel(struct check *check, const struct options *options)
 		    strerror(errno));
 }
 
-static void check_capabilities(struct check *check, bool foreign_root)
+static void check_capabilities(struct check *check, const char *root, int root_error)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t size = 0;
@@ -73,7 +73,7 @@ static void check_capabilities(struct check *check, bool foreign_root)
 
 	if (!err)
 		return;
-	n_missing = privileges_check(foreign_root, err);
+	n_missing = privileges_check(root, root_error, err);
 	(void)fclose(err);
 	if (n_missing == 0)
 		say(check, VERDICT_OK, "privileges", "all capabilities are there");
@@ -224,15 +224,15 @@ int check_machine(const struct options *options, FILE *out)
 	_cleanup_(host_root_closep) struct host_root *root = NULL;
 	_cleanup_(cgroup_tree_closep) struct cgroup_tree *tree = NULL;
 	struct check check = { .out = out };
+	const char *dir = options->host_root ? options->host_root : host_root_default();
 	int r;
 
 	check_kernel(&check, options);
-	r = host_root_open(options->host_root, &root);
-	check_capabilities(&check, r == -EACCES || r == -EPERM);
+	r = host_root_open(dir, &root);
+	check_capabilities(&check, dir, r);
 	check_pid_namespace(&check);
 	if (r < 0) {
-		say(&check, VERDICT_FAILED, "host root", "%s: %s",
-		    options->host_root ? options->host_root : "/", strerror(-r));
+		say(&check, VERDICT_FAILED, "host root", "%s: %s", dir, strerror(-r));
 	} else {
 		say(&check, VERDICT_OK, "host root", "%s", host_root_path(root));
 		r = cgroup_tree_open(root, &tree);

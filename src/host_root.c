@@ -35,7 +35,7 @@ struct host_root {
 };
 
 /* The host's init is visible and lives in another mount namespace: then its root is the host's. */
-static const char *root_by_evidence(void)
+const char *host_root_default(void)
 {
 	struct stat init_mnt, own_mnt;
 
@@ -60,7 +60,7 @@ int host_root_open(const char *dir, struct host_root **ret)
 	root->fd = -1;
 
 	if (!dir)
-		dir = root_by_evidence();
+		dir = host_root_default();
 	root->path = strdup(dir);
 	if (!root->path)
 		return -ENOMEM;

@@ -15,10 +15,11 @@ struct json_t;
 
 #define UID_NOBODY_ELSE ((uid_t)-1)
 
-/*
- * Opens @dir as the host's root. NULL: decide by evidence ("/", or /proc/1/root in a
- * container with the host's PID namespace). Returns 0 or -errno.
+/* Where the host's root is by evidence: "/", or /proc/1/root in a container with the host's PIDs.
  */
+const char *host_root_default(void);
+
+/* Opens @dir as the host's root. NULL: the default one. Returns 0 or -errno. */
 int host_root_open(const char *dir, struct host_root **ret);
 void host_root_close(struct host_root *root);
 void host_root_closep(struct host_root **root);

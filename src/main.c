@@ -568,12 +568,6 @@ static void say_partial_view(const struct monitor *monitor)
 			hierarchy->mount);
 }
 
-/* /proc/PID/root of another process is for its tracers only. */
-static bool is_through_proc(const struct host_root *root)
-{
-	return root && strncmp(host_root_path(root), "/proc/", strlen("/proc/")) == 0;
-}
-
 /*
  * On a hybrid, cgroups named by --cgroup that are in the other hierarchy only say which one is
  * meant.
@@ -602,17 +596,15 @@ static int select_in_other_hierarchy(struct monitor *monitor)
 static int open_identity(struct monitor *monitor)
 {
 	const struct options *options = monitor->options;
+	const char *dir = options->host_root ? options->host_root : host_root_default();
 	char error[8192] = "";
-	bool refused;
 	int r;
 
-	r = host_root_open(options->host_root, &monitor->root);
-	refused = r == -EACCES || r == -EPERM;
-	if (privileges_check(refused || is_through_proc(monitor->root), stderr))
+	r = host_root_open(dir, &monitor->root);
+	if (privileges_check(dir, r, stderr))
 		return EXIT_FAILURE;
 	if (r < 0)
-		return fail("cannot open the host's root %s: %s",
-			    options->host_root ? options->host_root : "/", strerror(-r));
+		return fail("cannot open the host's root %s: %s", dir, strerror(-r));
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
 	if (r < 0)
 		return fail("no cgroup file system found below %s: %s",

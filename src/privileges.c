@@ -2,6 +2,7 @@
 #include "privileges.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 
@@ -37,15 +38,46 @@ static bool has(cap_t caps, cap_value_t capability)
 	return cap_get_flag(caps, capability, CAP_EFFECTIVE, &value) == 0 && value == CAP_SET;
 }
 
-int privileges_check(bool foreign_root, FILE *err)
+/* Whether @path is the root of a process in /proc, wherever that is mounted, or below it. */
+static bool is_process_root(const char *path)
+{
+	const char *proc = strstr(path, "/proc/");
+	size_t n;
+
+	if (!proc)
+		return false;
+	proc += strlen("/proc/");
+	n = strcspn(proc, "/");
+	return n > 0 && strncmp(proc + n, "/root", 5) == 0 &&
+	       (proc[n + 5] == '\0' || proc[n + 5] == '/');
+}
+
+/*
+ * The kernel shows the root of a process to those that may trace it. For our own user's processes
+ * with no more capabilities than ours no privilege is needed, so that only trying tells; and once
+ * it is open, it stays so.
+ */
+static bool needs_tracer(const char *root, int root_error)
+{
+	return (root_error == -EACCES || root_error == -EPERM) && is_process_root(root);
+}
+
+int privileges_check(const char *root, int root_error, FILE *err)
 {
 	_cleanup_(cap_freep) cap_t caps = cap_get_proc();
-	int n_missing = 0;
 
 	if (!caps) {
 		fprintf(err, "cgscope: cannot read the own capabilities\n");
 		return 1;
 	}
+	return privileges_check_of(caps, root, root_error, err);
+}
+
+int privileges_check_of(cap_t caps, const char *root, int root_error, FILE *err)
+{
+	bool foreign_root = needs_tracer(root, root_error);
+	int n_missing = 0;
+
 	for (size_t i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
 		const struct need *need = &needs[i];
 

@@ -7,9 +7,14 @@
 
 /*
  * Names each missing capability on @err, one line each, with what it is for and how to get it.
- * @foreign_root: the host's root is reached through /proc/1/root. Returns how many are missing.
+ * @root, @root_error: the host's root, and what came of opening it (0 or -errno), which alone
+ * tells whether it takes a tracer's privileges. Returns how many are missing.
  */
-int privileges_check(bool foreign_root, FILE *err);
+int privileges_check(const char *root, int root_error, FILE *err);
+
+/* The same of other capabilities than our own. */
+struct _cap_struct;
+int privileges_check_of(struct _cap_struct *caps, const char *root, int root_error, FILE *err);
 
 /*
  * Gives up all capabilities but CAP_DAC_READ_SEARCH (handles and 0600 files, for as long as new

@@ -42,7 +42,7 @@ static int resolution_init(struct resolution *resolution)
 	r = host_root_open(dir, &resolution->root);
 	if (r < 0) {
 		fprintf(resolution->err, "cgscope: cannot open the host's root '%s': %s\n",
-			dir ? dir : "/", strerror(-r));
+			dir ? dir : host_root_default(), strerror(-r));
 		return r;
 	}
 	r = cgroup_tree_open(resolution->root, &resolution->tree);
