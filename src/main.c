@@ -30,6 +30,7 @@
 #include "src/metrics.h"
 #include "src/options.h"
 #include "src/output.h"
+#include "src/pid_namespace.h"
 #include "src/privileges.h"
 #include "src/report.h"
 #include "src/resolve.h"
@@ -705,9 +706,32 @@ static void monitor_done(struct monitor *monitor)
 	closep(&monitor->timer_fd);
 }
 
-/* Not an error, since PIDs come and go; but mostly a typing error. */
-static void say_missing_pids(const struct options *options)
+/*
+ * In a PID namespace of our own, nothing outside of it is in sight. A node in a container has its
+ * pods in there; that is as it should be.
+ */
+static void say_own_pids(const struct monitor *monitor)
 {
+	bool named = monitor->options->n_pids;
+
+	if (!named && cgroup_tree_hierarchy(monitor->tree)->by_evidence)
+		return;
+	fprintf(stderr,
+		"cgscope: %sonly the processes of cgscope's own PID namespace are in sight: start it "
+		"with --pid=host (Docker) or hostPID: true (Kubernetes)\n",
+		named ? "--pid takes PIDs as the host has them, and " : "");
+}
+
+/* Not an error, since PIDs come and go; but mostly a typing error. */
+static void say_missing_pids(const struct monitor *monitor)
+{
+	const struct options *options = monitor->options;
+
+	if (pid_namespace_is_initial() == 0) {
+		/* PIDs are others here, so that there is nothing to ask. */
+		say_own_pids(monitor);
+		return;
+	}
 	for (size_t i = 0; i < options->n_pids; i++) {
 		if (kill(options->pids[i], 0) < 0 && errno == ESRCH)
 			fprintf(stderr, "cgscope: --pid %d: there is no such process now\n",
@@ -735,7 +759,7 @@ static int run_monitor(const struct options *options)
 	r = open_listener(&monitor);
 	if (r)
 		return r;
-	say_missing_pids(options);
+	say_missing_pids(&monitor);
 	unmatched = selection_unmatched_glob(monitor.selection, monitor.tree);
 	if (unmatched)
 		fprintf(stderr, "cgscope: --cgroup \"%s\" matches no cgroup yet, waiting for one\n",

@@ -175,6 +175,35 @@ class Usage(unittest.TestCase):
         self.assertIn('libbpf', out)
 
 
+class MissingPids(unittest.TestCase):
+    """--pid of what is not there: said once for each, and no error."""
+
+    def say(self, *arguments, wrapper=()):
+        code, _, err = harness.cgscope('-i', '0.1', '-n', '1', *harness.ROOT_OPTIONS, *arguments,
+                                       wrapper=wrapper)
+        self.assertEqual(code, 0, err)
+        return err.splitlines()
+
+    def test_gone(self):
+        with open('/proc/sys/kernel/pid_max', encoding='ascii') as f:
+            beyond = str(int(f.read()) + 1)
+        self.assertEqual(self.say('--pid', '1'), [])
+        said = self.say('--pid', beyond, '--pid', '1')
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(f'--pid {beyond}', said[0])
+
+    def test_own_namespace(self):
+        """There 1 is another process than the host's 1: nothing can be said of it."""
+        own = ['unshare', '--pid', '--fork', '--mount-proc']
+        if subprocess.run([*own, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest('no PID namespace of its own to be had here')
+        said = self.say('--pid', '1', '--pid', '4000000', wrapper=own)
+        self.assertEqual(len(said), 1, said)
+        for word in '--pid=host', 'hostPID: true', 'PID namespace', 'as the host has them':
+            self.assertIn(word, said[0])
+        self.assertNotIn('no such process', said[0])
+
+
 class Privileges(unittest.TestCase):
     def bounded(self, *capabilities):
         """A wrapper that leaves root only @capabilities."""
