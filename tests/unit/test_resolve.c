@@ -330,7 +330,7 @@ static void test_exit_status(void **state)
 /* Which target it was that is unknown, one line each, whatever is in it. */
 static void test_messages(void **state)
 {
-	static const char *const targets[] = { "99999999", "/docker/" A, "\x1b[2J\n'",
+	static const char *const targets[] = { "99999999", ("/docker/" A), "\x1b[2J\n'",
 					       "/proc/4194305/cgroup" };
 	struct fake_root *fake = *state;
 	_cleanup_(answer_done) struct answer answer = ask(fake->path, targets, 4);
