@@ -467,14 +467,9 @@ state = "{state}"
             docker(self.info, 'rmi', '-f', IMAGE, PAUSE_IMAGE, check=False)
 
     def kill_shims(self):
-        """Shims outlive their daemon by design; each names its daemon's socket."""
-        wanted = (self.info['containerd_socket'] or 'none').encode()
-        for pid in filter(str.isdigit, os.listdir('/proc')):
+        """Shims outlive their daemon by design."""
+        for pid in shims_of(self.info['containerd_state'], self.info['containerd_socket']):
             with contextlib.suppress(OSError):
-                with open(f'/proc/{pid}/cmdline', 'rb') as f:
-                    argv = f.read().split(b'\0')
-                if b'containerd-shim' not in argv[0] or wanted not in argv:
-                    continue
                 with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as f:
                     containers = f.read().split()  # PID 1 of each takes the rest of it along
                 for one in containers + [pid]:
@@ -487,6 +482,27 @@ state = "{state}"
             for name in entries(state) - {'s'}:
                 path = f'{state}/{name}'
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
+def shims_of(state, socket_path):
+    """The PIDs of the shims of the containerd with this state and socket, and of no other.
+
+    Each names its daemon's socket; but in containers there are daemons with a socket of the same name,
+    in mounts of their own. Its working directory is the bundle that it was started for.
+    """
+    found = []
+    if not state or not socket_path:
+        return found
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            with open(f'/proc/{pid}/cmdline', 'rb') as f:
+                argv = f.read().split(b'\0')
+            if os.path.basename(argv[0]).startswith(b'containerd-shim') \
+                    and (b'-address', socket_path.encode()) in zip(argv, argv[1:]) \
+                    and os.readlink(f'/proc/{pid}/ns/mnt') == os.readlink('/proc/self/ns/mnt') \
+                    and os.readlink(f'/proc/{pid}/cwd').startswith(state + '/'):
+                found.append(int(pid))
+    return found
 
 
 def entries(path):
