@@ -165,12 +165,23 @@ enum loss_cause {
 	LOSS_N_,
 };
 
+/* What a remembered verdict was made from, and the factors that it is hashed with: one for 32 bits.
+ */
+enum hash_key {
+	HASH_GENERATION,
+	HASH_PID,
+	HASH_CGROUP,
+	HASH_COMM = HASH_CGROUP + 2,
+	HASH_PROCESS_COMM = HASH_COMM + COMM_LEN / 4,
+	HASH_KEYS = HASH_PROCESS_COMM + COMM_LEN / 4,
+};
+
 /* Read-only in the kernel: written between open and load. */
 struct settings {
-	__u64 in_flight_ns;	/* dump calls that are at least this old; ~0: none */
-	__u64 seed;		/* random */
-	__u32 cgroup_subsys;	/* index in task->cgroups->subsys, if cgroup_v1 */
-	__u32 cgroup_hierarchy; /* the id that cgroup events must have; 0 is cgroup v2 */
+	__u64 in_flight_ns;	    /* dump calls that are at least this old; ~0: none */
+	__u64 hash_keys[HASH_KEYS]; /* random */
+	__u32 cgroup_subsys;	    /* index in task->cgroups->subsys, if cgroup_v1 */
+	__u32 cgroup_hierarchy;	    /* the id that cgroup events must have; 0 is cgroup v2 */
 	__u8 copies; /* of the programs on system calls that are attached, from 1 to COPIES_MAX */
 	bool cgroup_v1;
 	bool filters; /* any of the three below */

@@ -39,7 +39,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The kernel clamps sendmmsg to as many messages (UIO_MAXIOV); recvmmsg it does not. */
 #define MMSG_MAX 1024
 
-#define SKIP_SLOTS 4096
+#define SKIP_SLOT_BITS 12
 
 /* A task's note. */
 #define NOTE_SKIPPED 0x01 /* it is in a call that a filter leaves out */
@@ -122,7 +122,7 @@ struct {
  * each, which the task alone writes. A TID that is beyond it takes the long way, and first
  * copies only.
  */
-__u64 skip_fingerprints[SKIP_SLOTS];
+__u64 skip_fingerprints[1 << SKIP_SLOT_BITS];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -179,32 +179,54 @@ static __always_inline u64 comm_word(const struct task_struct *task, int i)
 	return ((const u64 *)&task->comm[0])[i];
 }
 
-static __always_inline u64 mix(u64 hash, u64 value)
+static __always_inline u64 hash_u64(enum hash_key key, u64 value)
 {
-	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
-	return hash ^ (hash >> 32);
+	return settings.hash_keys[key] * (u32)value + settings.hash_keys[key + 1] * (value >> 32);
 }
 
 /*
- * Seeded, so that no process can name itself into another's verdict. The generation is mixed in
- * and not just added: two of them would differ by as little as the ids of two cgroups do.
+ * Of all that a verdict is made from. A sum of products with secret factors of 64 bits, one for
+ * each 32 bits of what is summed up: two that differ come out alike once in 2^33 times at most,
+ * whoever chose them (multilinear hashing). So no process can name itself into another's verdict,
+ * nor come to it as generations pass.
  */
-static __always_inline u64 verdict_fingerprint(struct task_struct *task)
+static __always_inline u64 fingerprint_of(u32 generation, s32 tgid, u64 cgroup_id, const u64 *comm,
+					  const u64 *process_comm)
 {
-	struct task_struct *leader = task->group_leader;
-	u64 hash = mix(settings.seed, control.generation);
+	u64 hash = settings.hash_keys[HASH_GENERATION] * generation;
 
-	if (settings.filter_comms) {
-		hash = mix(hash, comm_word(task, 0));
-		hash = mix(hash, comm_word(task, 1));
-		hash = mix(hash, comm_word(leader, 0));
-		hash = mix(hash, comm_word(leader, 1));
-	}
+	if (settings.filter_comms)
+		hash += hash_u64(HASH_COMM, comm[0]) + hash_u64(HASH_COMM + 2, comm[1]) +
+			hash_u64(HASH_PROCESS_COMM, process_comm[0]) +
+			hash_u64(HASH_PROCESS_COMM + 2, process_comm[1]);
 	if (settings.filter_pids)
-		hash = mix(hash, task->tgid);
+		hash += settings.hash_keys[HASH_PID] * (u32)tgid;
 	if (settings.filter_cgroups)
-		hash = mix(hash, cgroup_id_of(task));
+		hash += hash_u64(HASH_CGROUP, cgroup_id);
 	return hash;
+}
+
+static __always_inline u64 task_fingerprint(struct task_struct *task)
+{
+	return fingerprint_of(
+		control.generation, task->tgid, settings.filter_cgroups ? cgroup_id_of(task) : 0,
+		(const u64 *)&task->comm[0], (const u64 *)&task->group_leader->comm[0]);
+}
+
+/*
+ * Of what the verdict in the record was made from, which need not be what its task was when this
+ * call began, nor what it is now: others can rename and move it.
+ */
+static __always_inline u64 record_fingerprint(const struct task_record *record)
+{
+	return fingerprint_of(record->generation, record->batch.tgid, record->batch.cgroup_id,
+			      record->own_comm, (const u64 *)record->batch.process_comm);
+}
+
+/* By the highest bits, which all of the hash goes into. */
+static __always_inline u64 *skip_slot(u64 fingerprint)
+{
+	return &skip_fingerprints[fingerprint >> (64 - SKIP_SLOT_BITS)];
 }
 
 static __always_inline u8 *note_of(struct task_struct *task)
@@ -323,14 +345,14 @@ static __always_inline bool is_in_view(struct task_struct *task)
 }
 
 /* Before 5.16 (strlcpy) the kernel leaves bytes of an earlier name behind the NUL. */
-static __always_inline bool comm_is_selected(const struct task_struct *task)
+static __always_inline bool comm_is_selected(const char *comm)
 {
 	struct comm_key key = {};
 	bool ended = false;
 
 #pragma unroll
 	for (int i = 0; i < COMM_LEN; i++) {
-		char c = task->comm[i];
+		char c = comm[i];
 
 		if (!c)
 			ended = true;
@@ -340,8 +362,8 @@ static __always_inline bool comm_is_selected(const struct task_struct *task)
 	return bpf_map_lookup_elem(&selected_comms, &key) != NULL;
 }
 
-static __always_inline enum verdict decide(struct task_struct *task, struct task_struct *leader,
-					   u64 cgroup_id)
+static __always_inline enum verdict decide(struct task_struct *task, const char *comm,
+					   const char *process_comm, u64 cgroup_id)
 {
 	s32 tgid = task->tgid;
 
@@ -349,7 +371,7 @@ static __always_inline enum verdict decide(struct task_struct *task, struct task
 		return VERDICT_SKIP;
 	if (settings.filter_pids && !bpf_map_lookup_elem(&selected_pids, &tgid))
 		return VERDICT_SKIP;
-	if (settings.filter_comms && !comm_is_selected(task) && !comm_is_selected(leader))
+	if (settings.filter_comms && !comm_is_selected(comm) && !comm_is_selected(process_comm))
 		return VERDICT_SKIP;
 	if (settings.filter_cgroups && bpf_map_lookup_elem(&excluded_cgroups, &cgroup_id))
 		return VERDICT_SKIP_CGROUP;
@@ -433,7 +455,7 @@ static __always_inline bool record_is_current(const struct task_record *record,
 	if (settings.filter_comms && (comm_word(task, 0) != record->own_comm[0] ||
 				      comm_word(task, 1) != record->own_comm[1]))
 		return false;
-	if (record->verdict == VERDICT_SKIP)
+	if (record->verdict == VERDICT_SKIP && !settings.filter_cgroups)
 		return true;
 	return record->batch.cgroup_id == cgroup_id_of(task);
 }
@@ -467,7 +489,8 @@ __noinline int record_refresh(struct task_record *record)
 	record->batch.vpid = vpid_of(leader);
 	record->batch.process_start_ns = leader->start_boottime;
 	record->batch.task_start_ns = task->start_boottime;
-	record->verdict = decide(task, leader, cgroup_id);
+	record->verdict =
+		decide(task, (const char *)record->own_comm, record->batch.process_comm, cgroup_id);
 	record->generation = generation;
 	return 0;
 }
@@ -781,7 +804,8 @@ static __always_inline void on_no_record(struct task_struct *task, u32 nr)
 	u32 abi = call_abi(task, &nr);
 
 	if (!(call_traits(nr, abi) & TRAIT_EXCLUDED) &&
-	    decide(task, task->group_leader, cgroup_id_of(task)) == VERDICT_MEASURE)
+	    decide(task, &task->comm[0], &task->group_leader->comm[0], cgroup_id_of(task)) ==
+		    VERDICT_MEASURE)
 		count_lost(LOSS_NO_MEMORY, 1);
 }
 
@@ -802,8 +826,8 @@ static __always_inline void on_entry(u32 nr, u32 copy)
 	if (copy > 0)
 		__sync_fetch_and_add(&made_good, 1);
 	if (settings.filters) {
-		fingerprint = verdict_fingerprint(task);
-		if (skip_fingerprints[fingerprint % SKIP_SLOTS] == fingerprint) {
+		fingerprint = task_fingerprint(task);
+		if (*skip_slot(fingerprint) == fingerprint) {
 			if (settings.copies == 1)
 				note = note_of(task);
 			if (note) {
@@ -827,8 +851,10 @@ static __always_inline void on_entry(u32 nr, u32 copy)
 		record_refresh(record);
 	if (record->verdict != VERDICT_MEASURE) {
 		/* Who is out of view by PID says nothing of others like it. */
-		if (settings.filters && is_in_view(task))
-			skip_fingerprints[fingerprint % SKIP_SLOTS] = fingerprint;
+		if (settings.filters && is_in_view(task)) {
+			fingerprint = record_fingerprint(record);
+			*skip_slot(fingerprint) = fingerprint;
+		}
 		record->phase = PHASE_LEFT_OUT;
 		return;
 	}

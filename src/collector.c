@@ -192,6 +192,20 @@ static uint32_t pid_max(void)
 	return file && fscanf(file, "%" SCNu32, &n) == 1 && n < TIDS_MAX ? n : TIDS_MAX;
 }
 
+/* Without entropy a process could at worst hide from a filter that it chose to match. */
+static void fill_hash_keys(struct settings *settings)
+{
+	uint64_t state = clock_ns(CLOCK_REALTIME);
+
+	if (getrandom(settings->hash_keys, sizeof(settings->hash_keys), GRND_NONBLOCK) ==
+	    sizeof(settings->hash_keys))
+		return;
+	for (size_t i = 0; i < HASH_KEYS; i++) {
+		state = state * 6364136223846793005ull + 1442695040888963407ull;
+		settings->hash_keys[i] = state;
+	}
+}
+
 static int configure(struct cgscope_bpf *skel, const struct collector_options *options,
 		     uint8_t copies, char *ret_error, size_t error_size)
 {
@@ -207,9 +221,7 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 	settings->filter_cgroups = options->filter_cgroups;
 	settings->filters =
 		settings->filter_comms || settings->filter_pids || settings->filter_cgroups;
-	/* Without entropy a process could at worst hide from a filter that it chose to match. */
-	if (getrandom(&settings->seed, sizeof(settings->seed), GRND_NONBLOCK) < 0)
-		settings->seed = clock_ns(CLOCK_REALTIME);
+	fill_hash_keys(settings);
 	settings->refuse_records = options->refuse_records;
 	settings->cgroup_v1 = options->cgroup_v1;
 	settings->cgroup_hierarchy = options->cgroup_hierarchy;

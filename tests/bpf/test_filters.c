@@ -92,6 +92,110 @@ static void f30_long_name(void **state)
 	lab_close(lab);
 }
 
+/*
+ * What is remembered of a verdict is a sum of the names. Names may be made up so that it comes out
+ * alike: a bit that only moves to the top of a product, and is taken back by the next word.
+ */
+#define HUNTED "hunted-process"
+
+struct colliding {
+	char process[COMM_LEN];
+	char thread[COMM_LEN];
+};
+
+static void *colliding_thread(void *data)
+{
+	const struct colliding *names = data;
+
+	victim_check(prctl(PR_SET_NAME, names->thread) == 0);
+	call_often(SYS_getsid, 100);
+	return NULL;
+}
+
+static void colliding_victim(void *data)
+{
+	struct colliding *names = data;
+	pthread_t thread;
+
+	victim_check(prctl(PR_SET_NAME, names->process) == 0);
+	victim_check(pthread_create(&thread, NULL, colliding_thread, names) == 0);
+	victim_check(pthread_join(thread, NULL) == 0);
+}
+
+static void hunted_victim(void *data)
+{
+	(void)data;
+	victim_check(prctl(PR_SET_NAME, HUNTED) == 0);
+	call_often(SYS_getppid, 100);
+}
+
+static void f30_names_made_to_collide(void **state)
+{
+	const char *name = HUNTED;
+	struct lab *lab = open_with_comms(&name, 1);
+	struct colliding names = { HUNTED, HUNTED };
+
+	names.thread[7] ^= '\x80';
+	names.thread[11] ^= '\x80';
+	names.process[7] ^= '\x80';
+	names.process[3] ^= '\x80';
+	(void)lab_run(lab, colliding_victim, &names);
+	(void)lab_run(lab, hunted_victim, NULL);
+	lab_expect(lab, .call = "getsid");
+	lab_expect(lab, .call = "getppid", .count = 100);
+	lab_close(lab);
+}
+
+/*
+ * A main thread that changes its name while another thread enters calls: what is decided by one
+ * name must not be remembered for the other.
+ */
+#define RENAMES lab_load(200000)
+
+static unsigned renames_over;
+
+static void *busy_thread(void *data)
+{
+	(void)data;
+	victim_check(prctl(PR_SET_NAME, "worker-x") == 0);
+	while (!__atomic_load_n(&renames_over, __ATOMIC_ACQUIRE))
+		call_often(SYS_getsid, 10);
+	return NULL;
+}
+
+static void renaming_victim(void *data)
+{
+	pthread_t thread;
+
+	(void)data;
+	victim_check(pthread_create(&thread, NULL, busy_thread, NULL) == 0);
+	for (int i = 0; i < RENAMES; i++)
+		victim_check(prctl(PR_SET_NAME, i % 2 ? HUNTED : "not-selected") == 0);
+	__atomic_store_n(&renames_over, 1, __ATOMIC_RELEASE);
+	victim_check(pthread_join(thread, NULL) == 0);
+}
+
+static void hunted_with_a_worker(void *data)
+{
+	pthread_t thread;
+
+	(void)data;
+	victim_check(prctl(PR_SET_NAME, HUNTED) == 0);
+	victim_check(pthread_create(&thread, NULL, worker, NULL) == 0);
+	victim_check(pthread_join(thread, NULL) == 0);
+}
+
+static void f30_renamed_while_it_is_judged(void **state)
+{
+	const char *name = HUNTED;
+	struct lab *lab = open_with_comms(&name, 1);
+
+	(void)lab_run(lab, renaming_victim, NULL);
+	(void)lab_run(lab, hunted_with_a_worker, NULL);
+	lab_expect(lab, .call = "getppid", .count = 1000);
+	lab_close(lab);
+}
+
 /* That cgscope leaves itself out says nothing of others of its name. */
 static void f41_our_own_name(void **state)
 {
@@ -581,6 +685,8 @@ int main(void)
 		lab_test(f30_by_process_name),
 		lab_test(f30_by_thread_name),
 		lab_test(f30_long_name),
+		lab_test(f30_names_made_to_collide),
+		lab_test(f30_renamed_while_it_is_judged),
 		lab_test(f41_our_own_name),
 		lab_test(only_these_pids),
 		lab_test(only_these_calls),
