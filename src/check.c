@@ -234,7 +234,11 @@ int check_machine(const struct options *options, FILE *out)
 	if (r < 0) {
 		say(&check, VERDICT_FAILED, "host root", "%s: %s", dir, strerror(-r));
 	} else {
-		say(&check, VERDICT_OK, "host root", "%s", host_root_path(root));
+		if (host_root_doubt(root))
+			say(&check, VERDICT_NOTE, "host root", "%s: %s; see --host-root",
+			    host_root_path(root), host_root_doubt(root));
+		else
+			say(&check, VERDICT_OK, "host root", "%s", host_root_path(root));
 		r = cgroup_tree_open(root, &tree);
 		if (r < 0) {
 			say(&check, VERDICT_FAILED, "cgroups", "no cgroup file system: %s",

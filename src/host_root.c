@@ -31,21 +31,73 @@ struct host_root {
 	int fd;
 	uid_t owner;
 	char *path;
+	const char *doubt;
 	struct host_cache *cache;
 };
 
-/* The host's init is visible and lives in another mount namespace: then its root is the host's. */
+static bool stat_mounts(const char *proc, const char *process, struct stat *ret)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/%s/ns/mnt", proc, process);
+	return stat(path, ret) == 0;
+}
+
+/* The id, unique on the machine, of what is mounted at a process's "/"; 0 if none is shown. */
+static unsigned root_mount_id(const char *proc, const char *process)
+{
+	_cleanup_(fclosep) FILE *file = NULL;
+	_cleanup_(freep) char *line = NULL;
+	char path[PATH_MAX];
+	unsigned found = 0;
+	size_t size = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/%s/mountinfo", proc, process);
+	file = fopen(path, "re");
+	/* "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"; the last one is on top. */
+	while (file && getline(&line, &size, file) > 0) {
+		unsigned id;
+		int n = 0;
+
+		if (sscanf(line, "%u %*s %*s %*s /%n", &id, &n) == 1 && n > 0 && line[n] == ' ')
+			found = id;
+	}
+	return found;
+}
+
+const char *host_root_find(const char *proc, int pids_are_hosts, const char **ret_doubt)
+{
+	struct stat first, own;
+	unsigned first_id, own_id;
+
+	*ret_doubt = NULL;
+	if (pids_are_hosts == 0) /* process 1 is no host's */
+		return "/";
+	if (pids_are_hosts > 0 && stat_mounts(proc, "1", &first) && stat_mounts(proc, "self", &own))
+		return first.st_dev == own.st_dev && first.st_ino == own.st_ino ? "/"
+										: "/proc/1/root";
+
+	/* The namespace of another takes CAP_SYS_PTRACE to see, its table of mounts does not. */
+	first_id = root_mount_id(proc, "1");
+	own_id = root_mount_id(proc, "self");
+	if (pids_are_hosts < 0 || first_id == 0 || own_id == 0)
+		*ret_doubt = "process 1 does not show whether the host's root is here";
+	else if (first_id != own_id)
+		*ret_doubt = "the host's root is that of process 1, which takes CAP_SYS_PTRACE to "
+			     "open, and not what is seen here";
+	return "/";
+}
+
+static const char *find_default(const char **ret_doubt)
+{
+	return host_root_find("/proc", pid_namespace_is_initial(), ret_doubt);
+}
+
 const char *host_root_default(void)
 {
-	struct stat init_mnt, own_mnt;
+	const char *doubt;
 
-	if (pid_namespace_is_initial() != 1)
-		return "/";
-	if (stat("/proc/1/ns/mnt", &init_mnt) < 0 || stat("/proc/self/ns/mnt", &own_mnt) < 0)
-		return "/";
-	if (init_mnt.st_dev == own_mnt.st_dev && init_mnt.st_ino == own_mnt.st_ino)
-		return "/";
-	return "/proc/1/root";
+	return find_default(&doubt);
 }
 
 int host_root_open(const char *dir, struct host_root **ret)
@@ -60,7 +112,7 @@ int host_root_open(const char *dir, struct host_root **ret)
 	root->fd = -1;
 
 	if (!dir)
-		dir = host_root_default();
+		dir = find_default(&root->doubt);
 	root->path = strdup(dir);
 	if (!root->path)
 		return -ENOMEM;
@@ -104,6 +156,11 @@ int host_root_fd(const struct host_root *root)
 const char *host_root_path(const struct host_root *root)
 {
 	return root->path;
+}
+
+const char *host_root_doubt(const struct host_root *root)
+{
+	return root->doubt;
 }
 
 struct host_cache *host_root_cache(const struct host_root *root)

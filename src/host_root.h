@@ -15,8 +15,14 @@ struct json_t;
 
 #define UID_NOBODY_ELSE ((uid_t)-1)
 
-/* Where the host's root is by evidence: "/", or /proc/1/root in a container with the host's PIDs.
+/*
+ * Where the host's root is, by what @proc, as /proc, shows of process 1: "/", or "/proc/1/root" if
+ * that one lives in other mounts. @pids_are_hosts is as pid_namespace_is_initial() has it.
+ * @ret_doubt is NULL, or says why the answer may be wrong.
  */
+const char *host_root_find(const char *proc, int pids_are_hosts, const char **ret_doubt);
+
+/* The same for where we are. */
 const char *host_root_default(void);
 
 /* Opens @dir as the host's root. NULL: the default one. Returns 0 or -errno. */
@@ -27,6 +33,9 @@ void host_root_closep(struct host_root **root);
 int host_root_fd(const struct host_root *root);			  /* borrowed */
 const char *host_root_path(const struct host_root *root);	  /* as given, for messages */
 struct host_cache *host_root_cache(const struct host_root *root); /* src/host_cache.h */
+
+/* Why what was found by evidence may not be the host's root; NULL: it is, or it was given. */
+const char *host_root_doubt(const struct host_root *root);
 
 /*
  * Opens the directory @path below the root, symlinks resolved within the root

@@ -606,6 +606,9 @@ static int open_identity(struct monitor *monitor)
 		return EXIT_FAILURE;
 	if (r < 0)
 		return fail("cannot open the host's root %s: %s", dir, strerror(-r));
+	if (options->verbose && host_root_doubt(monitor->root))
+		fprintf(stderr, "cgscope: %s: names may be missing; see --host-root\n",
+			host_root_doubt(monitor->root));
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
 	if (r < 0)
 		return fail("no cgroup file system found below %s: %s",

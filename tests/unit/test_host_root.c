@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -376,6 +377,101 @@ static void test_cache_tells_damaged_from_missing(void **state)
 	}
 }
 
+/* A table of mounts in which @id is what is mounted at the root last; 0: nothing is. */
+static void fake_mountinfo(struct fake_root *fake, const char *path, unsigned id)
+{
+	char root[128] = "";
+
+	if (id)
+		snprintf(root, sizeof(root),
+			 "1 1 0:2 / / rw - rootfs rootfs rw\n%u 1 8:1 / / rw - x x rw\n", id);
+	fake_write(fake, path,
+		   "7 22 0:5 / /dev rw - devtmpfs udev rw\n%s8 22 8:1 / /x rw - x x rw\nnonsense\n"
+		   "9 22 8:1 /x /\\040 rw - x x rw\n10 22\n",
+		   root);
+}
+
+/*
+ * What process 1 shows: its mount namespace, the same file as our own or another (1, 2; 0: not
+ * shown), and the mount that is its root (0: not shown), ours being 22.
+ */
+static void test_evidence(void **state)
+{
+	static const struct {
+		int pids_are_hosts;
+		unsigned ns;
+		unsigned root_id;
+		const char *root;
+		bool is_doubtful;
+	} cases[] = {
+		{ 1, 1, 22, "/", false },
+		{ 1, 2, 99, "/proc/1/root", false },
+		/* The namespaces are the proof, if they are shown. */
+		{ 1, 1, 99, "/", false },
+		{ 1, 2, 22, "/proc/1/root", false },
+		{ 1, 1, 0, "/", false },
+		{ 1, 2, 0, "/proc/1/root", false },
+		/* Without CAP_SYS_PTRACE. */
+		{ 1, 0, 22, "/", false },
+		{ 1, 0, 99, "/", true },
+		{ 1, 0, 0, "/", true },
+		/* PIDs of our own. */
+		{ 0, 2, 99, "/", false },
+		{ 0, 0, 0, "/", false },
+		{ -EACCES, 1, 22, "/", true },
+		{ -ENOENT, 2, 99, "/", true },
+	};
+	struct fake_root *fake = *state;
+	char proc[FAKE_PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *doubt = "unset";
+
+		fake_unlink(fake, "proc");
+		fake_write(fake, "proc/self/ns/mnt", "x");
+		fake_mountinfo(fake, "proc/self/mountinfo", 22);
+		fake_mkdir(fake, "proc/1/ns");
+		if (cases[i].ns == 1)
+			fake_symlink(fake, "../../self/ns/mnt", "proc/1/ns/mnt");
+		else if (cases[i].ns == 2)
+			fake_write(fake, "proc/1/ns/mnt", "x");
+		if (cases[i].root_id)
+			fake_mountinfo(fake, "proc/1/mountinfo", cases[i].root_id);
+
+		assert_string_equal(host_root_find(fake_path(fake, "proc", proc),
+						   cases[i].pids_are_hosts, &doubt),
+				    cases[i].root);
+		assert_int_equal(doubt != NULL, cases[i].is_doubtful);
+	}
+}
+
+/* Two tables without a root do not agree on one. */
+static void test_no_evidence(void **state)
+{
+	struct fake_root *fake = *state;
+	char proc[FAKE_PATH_MAX];
+	const char *doubt = NULL;
+
+	fake_mountinfo(fake, "proc/self/mountinfo", 0);
+	fake_mountinfo(fake, "proc/1/mountinfo", 0);
+	assert_string_equal(host_root_find(fake_path(fake, "proc", proc), 1, &doubt), "/");
+	assert_non_null(doubt);
+}
+
+/* By the links that name the namespaces, where both can be read. */
+static const char *expected_root(void)
+{
+	char pids[64] = "", first[64] = "", own[64] = "";
+
+	if (readlink("/proc/self/ns/pid", pids, sizeof(pids) - 1) < 0 ||
+	    strcmp(pids, "pid:[4026531836]") != 0)
+		return "/";
+	if (readlink("/proc/1/ns/mnt", first, sizeof(first) - 1) < 0 ||
+	    readlink("/proc/self/ns/mnt", own, sizeof(own) - 1) < 0)
+		return "/";
+	return strcmp(first, own) == 0 ? "/" : "/proc/1/root";
+}
+
 static void test_open_root(void **state)
 {
 	struct host_root *root = NULL;
@@ -384,8 +480,10 @@ static void test_open_root(void **state)
 	assert_int_equal(host_root_open("/dev/null", &root), -ENOTDIR);
 	assert_null(root);
 	assert_int_equal(host_root_open(NULL, &root), 0);
-	assert_true(strcmp(host_root_path(root), "/") == 0 ||
-		    strcmp(host_root_path(root), "/proc/1/root") == 0);
+	assert_string_equal(host_root_path(root), expected_root());
+	host_root_close(root);
+	assert_int_equal(host_root_open("/", &root), 0);
+	assert_null(host_root_doubt(root));
 	host_root_close(root);
 	host_root_close(NULL);
 }
@@ -424,6 +522,8 @@ int main(void)
 		TEST(test_safe_ids),
 		TEST(test_cache),
 		TEST(test_cache_tells_damaged_from_missing),
+		TEST(test_evidence),
+		TEST(test_no_evidence),
 		TEST(test_open_root),
 	};
 	int failed;
