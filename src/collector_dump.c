@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What tasks have counted: handed over through the rings, or read where it stands. */
+#include "collector_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+#define DUMP_BYTES_MIN (256 << 10)
+
+/* A fold of one cell in a ring of 4 MiB: about 20,000. */
+#define RING_MESSAGES_MAX 20000
+
+#define SEQUENCE_DUMPED 0 /* that of a fold is odd */
+
+static int add_mark(struct collector *collector, uint64_t record_id, uint32_t sequence)
+{
+	if (collector->n_marks == collector->marks_size) {
+		size_t size = collector->marks_size ? collector->marks_size * 2 : 64;
+		struct mark *marks = realloc(collector->marks, size * sizeof(*marks));
+
+		if (!marks)
+			return -ENOMEM;
+		collector->marks = marks;
+		collector->marks_size = size;
+	}
+	collector->marks[collector->n_marks++] =
+		(struct mark){ .record_id = record_id, .sequence = sequence };
+	return 0;
+}
+
+static int on_fold(struct collector *collector, const void *data, size_t size)
+{
+	struct batch batch;
+	int r;
+
+	if (size < offsetof(struct batch, cells) || size > sizeof(batch))
+		return -EBADMSG;
+	memcpy(&batch, data, size);
+	if (batch.n_cells > (size - offsetof(struct batch, cells)) / sizeof(struct cell))
+		return -EBADMSG;
+	r = ledger_fold(collector->ledger, &batch);
+	if (r == 0 && collector->marking)
+		r = add_mark(collector, batch.record_id, batch.sequence);
+	return r;
+}
+
+static int on_cgroup_event(struct collector *collector, const void *data, size_t size)
+{
+	const struct collector_events *events = &collector->events;
+	const struct cgroup_event *event = data;
+	const char *path = NULL;
+
+	if (size < offsetof(struct cgroup_event, path))
+		return -EBADMSG;
+	if (event->kind == EVENT_CGROUP_RMDIR) {
+		if (events->cgroup_removed)
+			events->cgroup_removed(event->id, events->data);
+		return 0;
+	}
+	if (size == sizeof(*event) && event->path_len && event->path_len <= sizeof(event->path) &&
+	    event->path[event->path_len - 1] == '\0')
+		path = event->path;
+	if (events->cgroup_made)
+		events->cgroup_made(event->id, path, events->data);
+	return 0;
+}
+
+static int on_ring_message(void *context, void *data, size_t size)
+{
+	struct collector *collector = context;
+	uint32_t kind;
+	int r = -EBADMSG;
+
+	if (size >= sizeof(kind)) {
+		memcpy(&kind, data, sizeof(kind));
+		r = kind == EVENT_FOLD ? on_fold(collector, data, size)
+				       : on_cgroup_event(collector, data, size);
+	}
+	if (r == 0 && --collector->ring_budget == 0)
+		r = -ECANCELED; /* this message is consumed, the next ones wait */
+	else if (r < 0)
+		collector->ring_error = r;
+	return r;
+}
+
+int collector_drain(struct collector *collector)
+{
+	int r;
+
+	collector->ring_error = 0;
+	do {
+		collector->ring_budget = RING_MESSAGES_MAX;
+		r = ring_buffer__consume(collector->ring);
+	} while (r == -ECANCELED && !collector->attached);
+	if (collector->ring_error < 0)
+		return collector->ring_error;
+	return r < 0 && r != -ECANCELED ? r : 0;
+}
+
+int collector_open_rings(struct collector *collector)
+{
+	/* Cgroups first: a flood of folds must not hold them up. */
+	collector->ring = ring_buffer__new(bpf_map__fd(collector->skel->maps.cgroup_events),
+					   on_ring_message, collector, NULL);
+	if (!collector->ring)
+		return -errno;
+	return ring_buffer__add(collector->ring, bpf_map__fd(collector->skel->maps.events),
+				on_ring_message, collector);
+}
+
+/*
+ * Reads a whole dump into memory first, behind the @ret_size bytes that are there: what is still in
+ * the ring afterwards belongs to it.
+ */
+static int read_dump(struct collector *collector, size_t *ret_size)
+{
+	_cleanup_(closep) int fd = -1;
+	size_t size = *ret_size;
+
+	fd = bpf_iter_create(bpf_link__fd(collector->skel->links.on_dump));
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n;
+
+		if (collector->dump_size - size < DUMP_BYTES_MIN / 2) {
+			size_t new_size =
+				collector->dump_size ? collector->dump_size * 2 : DUMP_BYTES_MIN;
+			char *dump = realloc(collector->dump, new_size);
+
+			if (!dump)
+				return -ENOMEM;
+			collector->dump = dump;
+			collector->dump_size = new_size;
+		}
+		/* The walk goes on to where a read is full. */
+		n = read(fd, collector->dump + size,
+			 collector->dumping ? sizeof(struct dump_task)
+					    : collector->dump_size - size);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		size += (size_t)n;
+		if (collector->dumping)
+			collector->dumping(collector->dumping_data);
+	}
+	*ret_size = size;
+	return 0;
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+	const struct mark *x = a, *y = b;
+
+	if (x->record_id != y->record_id)
+		return x->record_id < y->record_id ? -1 : 1;
+	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+static bool is_marked(const struct collector *collector, uint64_t record_id, uint32_t sequence)
+{
+	struct mark key = { .record_id = record_id, .sequence = sequence };
+
+	return collector->n_marks &&
+	       bsearch(&key, collector->marks, collector->n_marks, sizeof(key), compare_marks);
+}
+
+static int add_in_flight(struct collector *collector, const struct dump_task *head,
+			 const struct batch *batch)
+{
+	struct snapshot_in_flight *in_flight;
+
+	if (collector->n_in_flight == collector->in_flight_size) {
+		size_t size = collector->in_flight_size ? collector->in_flight_size * 2 : 256;
+
+		in_flight = realloc(collector->in_flight, size * sizeof(*in_flight));
+		if (!in_flight)
+			return -ENOMEM;
+		collector->in_flight = in_flight;
+		collector->in_flight_size = size;
+	}
+	in_flight = &collector->in_flight[collector->n_in_flight++];
+	*in_flight = (struct snapshot_in_flight){
+		.nr = head->call_nr,
+		.abi = head->call_abi,
+		.age_ns = head->now_ns - head->call_start_ns,
+	};
+	ledger_task_of(batch, true, &in_flight->task);
+	in_flight->task.tid = head->tid;
+	return 0;
+}
+
+struct dumped {
+	struct dump_task head;
+	struct batch batch;
+	struct dump_end end;
+};
+
+/* Takes one task from the dump of *@size bytes at *@data. */
+static int next_dumped(const char **data, size_t *size, struct dumped *ret)
+{
+	size_t batch_size, n;
+
+	if (*size < sizeof(ret->head))
+		return -EBADMSG;
+	memcpy(&ret->head, *data, sizeof(ret->head));
+	if (ret->head.kind != EVENT_TASK || ret->head.n_cells > CELLS_MAX)
+		return -EBADMSG;
+	batch_size = offsetof(struct batch, cells) + ret->head.n_cells * sizeof(struct cell);
+	n = sizeof(ret->head) + batch_size + sizeof(ret->end);
+	if (*size < n)
+		return -EBADMSG;
+	memcpy(&ret->batch, *data + sizeof(ret->head), batch_size);
+	memcpy(ret->batch.comm, ret->head.comm, sizeof(ret->batch.comm));
+	memcpy(&ret->end, *data + sizeof(ret->head) + batch_size, sizeof(ret->end));
+	*data += n;
+	*size -= n;
+	return 0;
+}
+
+static int take_dumped(struct collector *collector, const struct dumped *dumped)
+{
+	const struct dump_task *head = &dumped->head;
+	int r;
+
+	if (head->sequence == dumped->end.sequence &&
+	    !is_marked(collector, dumped->batch.record_id, head->sequence + 1)) {
+		r = ledger_live(collector->ledger, &dumped->batch, head->n_cells);
+		if (r < 0)
+			return r;
+	}
+	return head->call_start_ns ? add_in_flight(collector, head, &dumped->batch) : 0;
+}
+
+/* Takes what is in a dump, but records that are marked as dumped where @again. */
+static int take_dump(struct collector *collector, const char *data, size_t size, bool again)
+{
+	while (size) {
+		struct dumped dumped;
+		int r;
+
+		r = next_dumped(&data, &size, &dumped);
+		if (r < 0)
+			return r;
+		if (again && is_marked(collector, dumped.batch.record_id, SEQUENCE_DUMPED))
+			continue;
+		r = take_dumped(collector, &dumped);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int mark_dumped(struct collector *collector, const char *data, size_t size)
+{
+	while (size) {
+		struct dumped dumped;
+		int r;
+
+		r = next_dumped(&data, &size, &dumped);
+		if (r == 0)
+			r = add_mark(collector, dumped.batch.record_id, SEQUENCE_DUMPED);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int collector_dump(struct collector *collector)
+{
+	size_t size = 0, first_size;
+	int r;
+
+	r = read_dump(collector, &size);
+	first_size = size;
+	if (r == 0 && !collector->attached)
+		r = read_dump(collector, &size);
+	if (r < 0)
+		return r;
+
+	collector->n_marks = 0;
+	collector->marking = true;
+	r = collector_drain(collector);
+	collector->marking = false;
+	if (r == 0 && size > first_size)
+		r = mark_dumped(collector, collector->dump, first_size);
+	if (r < 0)
+		return r;
+	if (collector->n_marks)
+		qsort(collector->marks, collector->n_marks, sizeof(*collector->marks),
+		      compare_marks);
+
+	collector->n_in_flight = 0;
+	r = take_dump(collector, collector->dump, first_size, false);
+	if (r == 0 && size > first_size)
+		r = take_dump(collector, collector->dump + first_size, size - first_size, true);
+	return r;
+}
