@@ -69,6 +69,8 @@ uint64_t collector_calls_unseen(const struct collector *collector);
 /*
  * Ages what was missed. An entry is made good by its call's end until the epoch after its own has
  * passed, and by another copy at once, were it not that the task may be preempted between them.
+ * To be called before the epoch moves on: what it reads then began in that epoch or before it, so
+ * that whoever makes it good after it was reported finds the epoch two further on.
  */
 void collector_age_missed(struct collector *collector, uint64_t now_ns);
 
