@@ -228,7 +228,7 @@ int check_machine(const struct options *options, FILE *out)
 	int r;
 
 	check_kernel(&check, options);
-	r = host_root_open(dir, &root);
+	r = host_root_open(options->host_root, &root);
 	check_capabilities(&check, dir, r);
 	check_pid_namespace(&check);
 	if (r < 0) {

@@ -601,7 +601,7 @@ static int open_identity(struct monitor *monitor)
 	char error[8192] = "";
 	int r;
 
-	r = host_root_open(dir, &monitor->root);
+	r = host_root_open(options->host_root, &monitor->root);
 	if (privileges_check(dir, r, stderr))
 		return EXIT_FAILURE;
 	if (r < 0)
