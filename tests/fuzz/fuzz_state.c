@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The input as the state file of a container of each runtime, below a host root of our own. */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "fuzz.h"

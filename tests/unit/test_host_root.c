@@ -4,6 +4,7 @@
  * with a seccomp filter that refuses it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -12,8 +13,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,22 +28,6 @@
 #include "src/host_cache.h"
 
 #define MAX (4u << 20)
-
-static int setup(void **state)
-{
-	struct fake_root *fake = calloc(1, sizeof(*fake));
-
-	fake_open(fake);
-	*state = fake;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_close(*state);
-	free(*state);
-	return 0;
-}
 
 static ssize_t read_file(struct fake_root *fake, const char *path, char **ret)
 {
@@ -507,7 +497,7 @@ static int refuse_openat2(int error)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 		TEST(test_reads_whole_files),
 		TEST(test_missing_and_empty),
 		TEST(test_limits),

@@ -7,6 +7,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -28,22 +32,6 @@ static void answer_done(struct answer *answer)
 {
 	free(answer->out);
 	free(answer->err);
-}
-
-static int setup(void **state)
-{
-	struct fake_root *fake = calloc(1, sizeof(*fake));
-
-	fake_open(fake);
-	*state = fake;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_close(*state);
-	free(*state);
-	return 0;
 }
 
 static struct answer ask(const char *host_root, const char *const *targets, size_t n)
@@ -412,7 +400,7 @@ static void test_no_pids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 		TEST(test_vectors),	  TEST(test_known),
 		TEST(test_unknown_chain), TEST(test_node_of_fargate),
 		TEST(test_unit),	  TEST(test_whole_files),

@@ -5,6 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -21,22 +25,6 @@
 #define K8S_TASKS "/run/containerd/io.containerd.runtime.v2.task/k8s.io/"
 #define MOBY	  "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/"
 #define DOCKER	  "/var/lib/docker/containers/"
-
-static int setup(void **state)
-{
-	struct fake_root *fake = calloc(1, sizeof(*fake));
-
-	fake_open(fake);
-	*state = fake;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_close(*state);
-	free(*state);
-	return 0;
-}
 
 /* "kind id=… name=… runtime=…", what is absent left out. */
 static void describe(const struct identity *identity, char *ret, size_t size)
@@ -854,7 +842,7 @@ static void test_trace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 		TEST(test_containerd_cri),
 		TEST(test_containerd_state_roots),
 		TEST(test_containerd_before_1_5),
