@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Rows come in any order and go out in that of their containers, best first. Each is looked at as
- * an item of a few bytes; one sort of the items by container and rank decides everything else:
- * what --top cuts, which process comes first, and where a row lies in its process. Statistics
+ * an item of a few bytes; sorting the items of a container by rank decides everything else: what
+ * --top cuts, which process comes first, and where a row lies in its process. Statistics
  * stay where they are in the snapshot, but for sums.
  */
 #include "report.h"
@@ -68,8 +68,9 @@ struct build {
 	size_t containers_size;
 	struct map cgroups; /* id to container or NO_GROUP */
 	struct map keys;    /* hash of the identity's key to container */
-	struct item *items;
+	struct item *items; /* those of a container are neighbours once all are there */
 	size_t n_items;
+	size_t n_largest; /* the most of one container */
 	struct in_flight_item *in_flight;
 	size_t n_in_flight;
 	struct task_slot *slots;       /* of the container at hand */
@@ -267,6 +268,48 @@ static int collect_rows(struct build *build)
 	return 0;
 }
 
+/*
+ * Brings the items of each container together, in the order in which they came: so that sorting
+ * has to do with one container at a time, and rows of a task stay neighbours until then.
+ */
+static int gather_items(struct build *build)
+{
+	size_t n_groups = build->full->report.n_containers;
+	_cleanup_(freep) size_t *ends = calloc(n_groups + 1, sizeof(*ends));
+	struct item *items = calloc(build->n_items + 1, sizeof(*items));
+	size_t end = 0;
+
+	if (!ends || !items) {
+		free(items);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < build->n_items; i++)
+		ends[build->items[i].group]++;
+	for (size_t i = 0; i < n_groups; i++) {
+		size_t n = ends[i];
+
+		if (n > build->n_largest)
+			build->n_largest = n;
+		ends[i] = end;
+		end += n;
+	}
+	for (size_t i = 0; i < build->n_items; i++)
+		items[ends[build->items[i].group]++] = build->items[i];
+	free(build->items);
+	build->items = items;
+	return 0;
+}
+
+/* How many items from @i on are of the same container. */
+static size_t group_size(const struct build *build, size_t i)
+{
+	size_t n = 1;
+
+	while (i + n < build->n_items && build->items[i + n].group == build->items[i].group)
+		n++;
+	return n;
+}
+
 static int collect_in_flight(struct build *build)
 {
 	const struct snapshot *snapshot = build->snapshot;
@@ -323,12 +366,34 @@ static int compare_by_call(const void *left, const void *right)
 	const struct item *a = left, *b = right;
 	int r;
 
-	r = COMPARE(a->group, b->group);
-	if (r == 0)
-		r = COMPARE(a->row->abi, b->row->abi);
-	if (r == 0)
-		r = COMPARE(a->row->nr, b->row->nr);
-	return r;
+	r = COMPARE(a->row->abi, b->row->abi);
+	return r ? r : COMPARE(a->row->nr, b->row->nr);
+}
+
+/* How many items from @items on, of @n of one container, are of the same call. */
+static size_t call_size(const struct item *items, size_t n)
+{
+	size_t n_same = 1;
+
+	while (n_same < n && compare_by_call(&items[0], &items[n_same]) == 0)
+		n_same++;
+	return n_same;
+}
+
+/* Sorts each container's items by call, and returns how many different ones there are in all. */
+static size_t sort_by_call(struct build *build)
+{
+	size_t n_calls = 0;
+
+	for (size_t i = 0, n; i < build->n_items; i += n) {
+		struct item *items = &build->items[i];
+
+		n = group_size(build, i);
+		qsort(items, n, sizeof(*items), compare_by_call);
+		for (size_t k = 0; k < n; k += call_size(&items[k], n - k))
+			n_calls++;
+	}
+	return n_calls;
 }
 
 /* By container: one item is left of all with the same call. */
@@ -336,26 +401,20 @@ static int merge_calls(struct build *build)
 {
 	struct sums *sums = &build->full->merged;
 	struct item *items = build->items;
-	size_t n_rows = 0, n_merged = 0;
+	size_t n_errnos = count_errnos(items, build->n_items), n_merged = 0;
 	int r;
 
-	qsort(items, build->n_items, sizeof(*items), compare_by_call);
-	for (size_t i = 0; i < build->n_items; i++)
-		n_rows += i == 0 || compare_by_call(&items[i - 1], &items[i]) != 0;
-
-	r = sums_init(sums, n_rows, count_errnos(items, build->n_items));
+	r = sums_init(sums, sort_by_call(build), n_errnos);
 	if (r < 0)
 		return r;
 
 	for (size_t i = 0, n; i < build->n_items; i += n) {
-		for (n = 1; i + n < build->n_items; n++) {
-			if (compare_by_call(&items[i], &items[i + n]) != 0)
-				break;
-		}
-		items[n_merged] = items[i];
-		items[n_merged].row = sum_of(sums, &items[i], n);
-		items[n_merged].time_ns = items[n_merged].row->stats.time_ns;
-		n_merged++;
+		struct item merged = items[i];
+
+		n = call_size(&items[i], group_size(build, i));
+		merged.row = sum_of(sums, &items[i], n);
+		merged.time_ns = merged.row->stats.time_ns;
+		items[n_merged++] = merged;
 	}
 	build->n_items = n_merged;
 	return 0;
@@ -377,15 +436,13 @@ static int compare_task(const struct snapshot_task *a, const struct snapshot_tas
 	return r;
 }
 
-/* Down to a total order, so that the same calls always read the same. */
+/* Within a container, down to a total order: so that the same calls always read the same. */
 static int compare_rank(const void *left, const void *right)
 {
 	const struct item *a = left, *b = right;
 	int r;
 
-	r = COMPARE(a->group, b->group);
-	if (r == 0)
-		r = COMPARE(a->is_wait, b->is_wait);
+	r = COMPARE(a->is_wait, b->is_wait);
 	if (r == 0)
 		r = COMPARE(b->time_ns, a->time_ns);
 	if (r == 0)
@@ -459,15 +516,18 @@ static int find_tasks(struct item *items, size_t n, struct task_slot *slots, siz
 
 static void set_latencies(struct report_call *call)
 {
+	static const unsigned permilles[] = { 500, 950, 990 };
 	const struct call_stats *stats = call->stats;
+	uint64_t percentiles[3];
 
 	call->timed = hist_total(stats->buckets);
 	if (call->timed == 0)
 		return;
 	call->avg_ns = stats->time_ns / call->timed;
-	call->p50_ns = hist_percentile_ns(stats->buckets, stats->max_ns, 500);
-	call->p95_ns = hist_percentile_ns(stats->buckets, stats->max_ns, 950);
-	call->p99_ns = hist_percentile_ns(stats->buckets, stats->max_ns, 990);
+	hist_percentiles_ns(stats->buckets, call->timed, stats->max_ns, permilles, 3, percentiles);
+	call->p50_ns = percentiles[0];
+	call->p95_ns = percentiles[1];
+	call->p99_ns = percentiles[2];
 }
 
 static void fill_call(struct report_call *call, const struct report_task *task,
@@ -564,6 +624,7 @@ static int fill_container(struct build *build, struct item *items, size_t n)
 	container->rows = &build->full->rows[build->n_calls];
 	add_totals(container, items, n);
 	report->calls += container->totals.count;
+	qsort(items, n, sizeof(*items), compare_rank);
 
 	r = add_rows(build, container, items, n_kept);
 	if (r < 0)
@@ -573,17 +634,30 @@ static int fill_container(struct build *build, struct item *items, size_t n)
 	return 0;
 }
 
+/* No fewer than there are tasks, and hardly more: rows of a task are neighbours. */
+static size_t count_tasks(const struct build *build)
+{
+	const struct item *items = build->items;
+	size_t n = 0;
+
+	for (size_t i = 0; i < build->n_items; i++)
+		n += i == 0 || items[i].row->task != items[i - 1].row->task ||
+		     items[i].group != items[i - 1].group;
+	return n;
+}
+
 /* Room for every item and one "other" per container. */
 static int allocate_rows(struct build *build)
 {
 	struct full_report *full = build->full;
-	size_t n = build->n_items + full->report.n_containers + 1;
+	size_t n_others = full->report.n_containers + 1;
+	size_t n = build->n_items + n_others;
 
 	full->calls = calloc(n, sizeof(*full->calls));
-	full->tasks = calloc(n, sizeof(*full->tasks));
 	full->rows = calloc(n, sizeof(*full->rows));
-	build->slots = calloc(n, sizeof(*build->slots));
-	build->by_order = calloc(n, sizeof(*build->by_order));
+	full->tasks = calloc(count_tasks(build) + n_others, sizeof(*full->tasks));
+	build->slots = calloc(build->n_largest + 1, sizeof(*build->slots));
+	build->by_order = calloc(build->n_largest + 1, sizeof(*build->by_order));
 	if (!full->calls || !full->tasks || !full->rows || !build->slots || !build->by_order)
 		return -ENOMEM;
 	if (build->options->top)
@@ -596,19 +670,13 @@ static int fill_containers(struct build *build)
 {
 	int r;
 
-	if (build->options->by == ROW_CONTAINER) {
+	r = gather_items(build);
+	if (r == 0 && build->options->by == ROW_CONTAINER)
 		r = merge_calls(build);
-		if (r < 0)
-			return r;
-	}
-	qsort(build->items, build->n_items, sizeof(*build->items), compare_rank);
-
-	r = allocate_rows(build);
+	if (r == 0)
+		r = allocate_rows(build);
 	for (size_t i = 0, n; r == 0 && i < build->n_items; i += n) {
-		for (n = 1; i + n < build->n_items; n++) {
-			if (build->items[i + n].group != build->items[i].group)
-				break;
-		}
+		n = group_size(build, i);
 		r = fill_container(build, &build->items[i], n);
 	}
 	return r;

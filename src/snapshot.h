@@ -20,7 +20,7 @@
 /* How often one errno came in the interval. */
 struct errno_delta {
 	uint16_t number;
-	uint32_t count;
+	uint64_t count;
 };
 
 /* The sums of one call in one interval; also the sum of several calls, in the report. */
@@ -32,7 +32,7 @@ struct call_stats {
 	uint64_t time_ns;     /* of the timed calls, which the buckets count */
 	uint64_t bytes;
 	uint64_t max_ns;
-	uint32_t buckets[HIST_BUCKETS];
+	uint64_t buckets[HIST_BUCKETS];
 };
 
 /* A process in a cgroup, or one of its threads if the collector was told to tell them apart. */

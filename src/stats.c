@@ -14,13 +14,11 @@ void stats_add(struct call_stats *sum, const struct call_stats *stats)
 	sum->bytes += stats->bytes;
 	if (stats->max_ns > sum->max_ns)
 		sum->max_ns = stats->max_ns;
-	for (size_t i = 0; i < HIST_BUCKETS; i++) {
-		if (__builtin_add_overflow(sum->buckets[i], stats->buckets[i], &sum->buckets[i]))
-			sum->buckets[i] = UINT32_MAX;
-	}
+	for (size_t i = 0; i < HIST_BUCKETS; i++)
+		sum->buckets[i] += stats->buckets[i];
 }
 
-uint64_t hist_total(const uint32_t buckets[static HIST_BUCKETS])
+uint64_t hist_total(const uint64_t buckets[static HIST_BUCKETS])
 {
 	uint64_t sum = 0;
 
@@ -29,27 +27,40 @@ uint64_t hist_total(const uint32_t buckets[static HIST_BUCKETS])
 	return sum;
 }
 
-uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
-			    unsigned permille)
+/* The @rank-th of the @n calls in bucket @i, as if they were evenly spread over it. */
+static uint64_t rank_ns(size_t i, uint64_t n, uint64_t rank, uint64_t max_ns)
 {
-	uint64_t total = hist_total(buckets), rank, before = 0, low, high;
-	size_t i = 0;
+	uint64_t low = i == 0 ? 0 : (uint64_t)HIST_FIRST_END_NS << (i - 1);
+	uint64_t high = i == HIST_BUCKETS - 1 ? max_ns : (uint64_t)HIST_FIRST_END_NS << i;
+	uint64_t product;
 
-	if (total == 0)
-		return 0;
-
-	rank = (total * permille + 999) / 1000; /* 1 to total */
-	while (before + buckets[i] < rank)
-		before += buckets[i++];
-
-	low = i == 0 ? 0 : (uint64_t)HIST_FIRST_END_NS << (i - 1);
-	high = i == HIST_BUCKETS - 1 ? max_ns : (uint64_t)HIST_FIRST_END_NS << i;
 	if (high > max_ns)
 		high = max_ns;
 	/* A maximum below its own bucket is believed all the same. */
-	if (high < low)
+	if (high < low || rank == n)
 		return high;
-	return low + (uint64_t)((unsigned __int128)(high - low) * (rank - before) / buckets[i]);
+	if (!__builtin_mul_overflow(high - low, rank, &product))
+		return low + product / n;
+	return low + (uint64_t)((unsigned __int128)(high - low) * rank / n);
+}
+
+void hist_percentiles_ns(const uint64_t buckets[static HIST_BUCKETS], uint64_t total,
+			 uint64_t max_ns, const unsigned *permilles, size_t n, uint64_t *ret_ns)
+{
+	uint64_t before = 0;
+	size_t i = 0;
+
+	for (size_t k = 0; k < n; k++) {
+		uint64_t rank = (total * permilles[k] + 999) / 1000; /* 1 to total */
+
+		if (total == 0) {
+			ret_ns[k] = 0;
+			continue;
+		}
+		while (before + buckets[i] < rank)
+			before += buckets[i++];
+		ret_ns[k] = rank_ns(i, buckets[i], rank - before, max_ns);
+	}
 }
 
 int sums_init(struct sums *sums, size_t n_rows, size_t n_errnos)

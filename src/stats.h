@@ -10,14 +10,14 @@
 void stats_add(struct call_stats *sum, const struct call_stats *stats);
 
 /* How many calls the buckets hold, which are those that were timed. */
-uint64_t hist_total(const uint32_t buckets[static HIST_BUCKETS]);
+uint64_t hist_total(const uint64_t buckets[static HIST_BUCKETS]);
 
 /*
- * The estimate of a percentile (0 < @permille < 1000): within the bucket that holds it, and never
- * above @max_ns. 0 if nothing was counted.
+ * The estimates of @n percentiles (0 < permille < 1000, ascending): within the bucket that holds
+ * each, and never above @max_ns. @total is that of the buckets; 0 if nothing was counted.
  */
-uint64_t hist_percentile_ns(const uint32_t buckets[static HIST_BUCKETS], uint64_t max_ns,
-			    unsigned permille);
+void hist_percentiles_ns(const uint64_t buckets[static HIST_BUCKETS], uint64_t total,
+			 uint64_t max_ns, const unsigned *permilles, size_t n, uint64_t *ret_ns);
 
 /* Rows that are sums of others, with errnos of their own, in memory taken once. */
 struct sums {

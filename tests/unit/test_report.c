@@ -535,36 +535,55 @@ static void test_latencies(void **state)
 	fixture_done(&fixture);
 }
 
+static uint64_t percentile_ns(const uint64_t buckets[static HIST_BUCKETS], uint64_t max_ns,
+			      unsigned permille)
+{
+	uint64_t ns;
+
+	hist_percentiles_ns(buckets, hist_total(buckets), max_ns, &permille, 1, &ns);
+	return ns;
+}
+
 static void test_percentiles(void **state)
 {
-	uint32_t buckets[HIST_BUCKETS] = { 0 };
+	uint64_t buckets[HIST_BUCKETS] = { 0 }, all[4];
+	unsigned permilles[4];
 
-	assert_int_equal(hist_percentile_ns(buckets, 5, 500), 0);
+	assert_int_equal(percentile_ns(buckets, 5, 500), 0);
 
 	/* One call: every percentile is the call. */
 	buckets[0] = 1;
-	assert_int_equal(hist_percentile_ns(buckets, 300, 1), 300);
-	assert_int_equal(hist_percentile_ns(buckets, 300, 999), 300);
+	assert_int_equal(percentile_ns(buckets, 300, 1), 300);
+	assert_int_equal(percentile_ns(buckets, 300, 999), 300);
 
 	/* Never above the maximum, also where it contradicts the bucket. */
 	buckets[0] = 0;
 	buckets[4] = 10;
-	assert_int_equal(hist_percentile_ns(buckets, 5000, 990), 5000);
-	assert_int_equal(hist_percentile_ns(buckets, 100, 500), 100);
-	assert_int_equal(hist_percentile_ns(buckets, 8192, 500), 4096 + 2048);
+	assert_int_equal(percentile_ns(buckets, 5000, 990), 5000);
+	assert_int_equal(percentile_ns(buckets, 100, 500), 100);
+	assert_int_equal(percentile_ns(buckets, 8192, 500), 4096 + 2048);
+
+	/* Several at once are the same as each alone. */
+	buckets[2] = buckets[7] = 3;
+	for (unsigned k = 0; k < 4; k++)
+		permilles[k] = 100 + 280 * k;
+	hist_percentiles_ns(buckets, hist_total(buckets), 50000, permilles, 4, all);
+	for (unsigned k = 0; k < 4; k++)
+		assert_int_equal(all[k], percentile_ns(buckets, 50000, permilles[k]));
+	buckets[2] = buckets[7] = 0;
 
 	/* The last bucket ends at the maximum, however long a call took; no product overflows. */
 	buckets[4] = 0;
 	buckets[HIST_BUCKETS - 1] = UINT32_MAX;
-	assert_int_equal(hist_percentile_ns(buckets, UINT64_MAX, 999) > UINT64_MAX / 1000 * 998, 1);
-	assert_int_equal(hist_percentile_ns(buckets, 1ULL << 31, 500), 1ULL << 31);
+	assert_int_equal(percentile_ns(buckets, UINT64_MAX, 999) > UINT64_MAX / 1000 * 998, 1);
+	assert_int_equal(percentile_ns(buckets, 1ULL << 31, 500), 1ULL << 31);
 
 	/* They rise with the rank. */
 	for (size_t i = 0; i < HIST_BUCKETS; i++)
-		buckets[i] = (uint32_t)(1 + i * 7 % 5);
+		buckets[i] = 1 + i * 7 % 5;
 	for (unsigned p = 2; p < 1000; p++)
-		assert_true(hist_percentile_ns(buckets, 9000 * MS, p) >=
-			    hist_percentile_ns(buckets, 9000 * MS, p - 1));
+		assert_true(percentile_ns(buckets, 9000 * MS, p) >=
+			    percentile_ns(buckets, 9000 * MS, p - 1));
 }
 
 static void test_nothing(void **state)
