@@ -29,33 +29,57 @@
 #define NO_SLOT	    UINT32_MAX
 #define SLOT_FOLDED (UINT32_MAX - 1) /* reported, and no cell shows it any more */
 
-/* Signed: folded − reported is negative while reported calls are still live. */
-struct sums {
+/* A group of buckets is one 64-bit word of a cell, and one bit of a row. */
+#define GROUP_BUCKETS 4
+#define GROUPS	      (HIST_BUCKETS / GROUP_BUCKETS)
+_Static_assert(HIST_BUCKETS % GROUP_BUCKETS == 0, "buckets are looked at by groups");
+
+/* A bucket's balance is kept in 32 bits up to here: a cell adds no more than 16. */
+#define BUCKET_MAX (1 << 30)
+
+#define ROW_ALIGN 64
+
+/*
+ * Balances are folded − reported, and negative while reported calls are still live.
+ *
+ * A row takes four cache lines, and most cells touch two of them: all of struct row, and of its
+ * details what comes before the buckets of slower calls. At tens of thousands of rows that is most
+ * of the time that a cell takes.
+ */
+struct row {
 	int64_t count;
 	int64_t errors;
-	int64_t interrupted;
-	int64_t denied;
 	int64_t time_ns;
 	int64_t bytes;
-	/* 32 bits do: they hold one interval's calls and a few thousand live cells' */
-	int32_t buckets[HIST_BUCKETS];
-};
-
-struct row_errno {
-	uint16_t number;
-	int32_t balance;
-	int32_t live;
-};
-
-struct row {
-	struct sums balance; /* folded − reported */
 	uint64_t max_ns[2];
 	uint32_t max_epoch[2];
-	struct row_errno *errnos;
-	uint16_t n_errnos;
-	uint16_t idle_intervals;
-	uint32_t slot; /* in this interval's snapshot, which has the live sums; or NO_SLOT */
+	uint32_t slot;	/* in this interval's snapshot, which has the live sums; or NO_SLOT */
+	uint8_t groups; /* those of which some bucket, here or live, may not be 0 */
+	uint8_t idle_intervals;
 };
+_Static_assert(sizeof(struct row) == ROW_ALIGN, "a row is a cache line");
+
+struct row_errno {
+	int64_t balance;
+	uint64_t live;
+	uint16_t number; /* 0: none */
+};
+
+/* What few rows have. */
+struct row_rare {
+	int64_t interrupted;
+	int64_t denied;
+	int64_t *high;		  /* of each bucket what its 32 bits could not hold; or NULL */
+	struct row_errno *errnos; /* but for the first */
+	uint32_t n_errnos;
+};
+
+struct row_detail {
+	struct row_errno first_errno;
+	struct row_rare *rare; /* or NULL */
+	int32_t buckets[HIST_BUCKETS];
+};
+_Static_assert(sizeof(struct row_detail) == 2 * ROW_ALIGN, "details are two cache lines");
 
 struct row_key {
 	uint32_t nr;
@@ -65,19 +89,25 @@ struct row_key {
 struct entry {
 	struct snapshot_task task;
 	uint64_t task_start_ns; /* by thread; else 0 */
-	uint64_t hash;
-	struct row_key *keys; /* beside rows, so that a search stays in few cache lines */
-	struct row *rows;
+	struct row *rows;	/* the block that has all three */
+	struct row_detail *details;
+	struct row_key *keys; /* apart, so that a search stays in few cache lines */
 	uint32_t n_rows;
 	uint32_t rows_size;
 	uint32_t n_strange; /* rows of numbers from CALL_NR_STRANGE on */
+};
+
+/* With the hash, since each look at an entry is a cache miss. */
+struct slot {
+	uint64_t hash;
+	struct entry *entry; /* or NULL */
 };
 
 struct ledger {
 	bool by_thread;
 	uint64_t seed; /* names are strangers' choice: they must not choose the slots as well */
 	uint32_t cgroup_entries[CGROUP_COUNTS];
-	struct entry **slots; /* open addressing, linear; a power of two */
+	struct slot *slots; /* open addressing, linear; a power of two */
 	size_t n_slots;
 	size_t n_entries;
 	size_t n_rows;
@@ -108,11 +138,19 @@ int ledger_new(bool by_thread, struct ledger **ret)
 	return 0;
 }
 
+static void rare_free(struct row_rare *rare)
+{
+	if (!rare)
+		return;
+	free(rare->high);
+	free(rare->errnos);
+	free(rare);
+}
+
 static void entry_free(struct entry *entry)
 {
 	for (uint32_t i = 0; i < entry->n_rows; i++)
-		free(entry->rows[i].errnos);
-	free(entry->keys);
+		rare_free(entry->details[i].rare);
 	free(entry->rows);
 	free(entry);
 }
@@ -122,8 +160,8 @@ void ledger_free(struct ledger *ledger)
 	if (!ledger)
 		return;
 	for (size_t i = 0; i < ledger->n_slots; i++) {
-		if (ledger->slots[i])
-			entry_free(ledger->slots[i]);
+		if (ledger->slots[i].entry)
+			entry_free(ledger->slots[i].entry);
 	}
 	free(ledger->slots);
 	free(ledger->snapshot_rows);
@@ -191,23 +229,23 @@ static bool task_equal(const struct entry *entry, const struct snapshot_task *ta
 	       memcmp(own->process_comm, task->process_comm, COMM_LEN) == 0;
 }
 
-static void slots_insert(struct entry **slots, size_t n_slots, struct entry *entry)
+static void slots_insert(struct slot *slots, size_t n_slots, struct slot slot)
 {
-	size_t i = entry->hash & (n_slots - 1);
+	size_t i = slot.hash & (n_slots - 1);
 
-	while (slots[i])
+	while (slots[i].entry)
 		i = (i + 1) & (n_slots - 1);
-	slots[i] = entry;
+	slots[i] = slot;
 }
 
 static int slots_rehash(struct ledger *ledger, size_t n_slots)
 {
-	struct entry **slots = calloc(n_slots, sizeof(*slots));
+	struct slot *slots = calloc(n_slots, sizeof(*slots));
 
 	if (!slots)
 		return -ENOMEM;
 	for (size_t i = 0; i < ledger->n_slots; i++) {
-		if (ledger->slots[i])
+		if (ledger->slots[i].entry)
 			slots_insert(slots, n_slots, ledger->slots[i]);
 	}
 	free(ledger->slots);
@@ -221,11 +259,11 @@ static struct entry *look_up(const struct ledger *ledger, const struct snapshot_
 {
 	size_t mask = ledger->n_slots - 1;
 
-	for (size_t i = hash & mask; ledger->slots[i]; i = (i + 1) & mask) {
-		struct entry *entry = ledger->slots[i];
+	for (size_t i = hash & mask; ledger->slots[i].entry; i = (i + 1) & mask) {
+		const struct slot *slot = &ledger->slots[i];
 
-		if (entry->hash == hash && task_equal(entry, task, task_start_ns))
-			return entry;
+		if (slot->hash == hash && task_equal(slot->entry, task, task_start_ns))
+			return slot->entry;
 	}
 	return NULL;
 }
@@ -251,8 +289,7 @@ static int add_entry(struct ledger *ledger, const struct snapshot_task *task,
 		return -ENOMEM;
 	entry->task = *task;
 	entry->task_start_ns = task_start_ns;
-	entry->hash = hash;
-	slots_insert(ledger->slots, ledger->n_slots, entry);
+	slots_insert(ledger->slots, ledger->n_slots, (struct slot){ .hash = hash, .entry = entry });
 	ledger->n_entries++;
 	(*cgroup_entries(ledger, task->cgroup_id))++;
 	*ret = entry;
@@ -296,25 +333,40 @@ static int find_entry(struct ledger *ledger, const struct batch *batch, struct e
 
 static int entry_grow(struct entry *entry)
 {
-	uint32_t size = entry->rows_size + entry->rows_size / 2 + 4;
-	struct row_key *keys = realloc(entry->keys, size * sizeof(*keys));
+	size_t size = entry->rows_size + (entry->rows_size / 8 & ~3u) + 4;
+	struct row_detail *details;
+	struct row_key *keys;
 	struct row *rows;
+	void *block;
 
-	if (!keys)
+	if (posix_memalign(&block, ROW_ALIGN,
+			   size * (sizeof(*rows) + sizeof(*details) + sizeof(*keys))))
 		return -ENOMEM;
-	entry->keys = keys;
-	rows = realloc(entry->rows, size * sizeof(*rows));
-	if (!rows)
-		return -ENOMEM;
+	rows = block;
+	details = (struct row_detail *)(rows + size);
+	keys = (struct row_key *)(details + size);
+	if (entry->n_rows) {
+		memcpy(rows, entry->rows, entry->n_rows * sizeof(*rows));
+		memcpy(details, entry->details, entry->n_rows * sizeof(*details));
+		memcpy(keys, entry->keys, entry->n_rows * sizeof(*keys));
+	}
+	free(entry->rows);
 	entry->rows = rows;
-	entry->rows_size = size;
+	entry->details = details;
+	entry->keys = keys;
+	entry->rows_size = (uint32_t)size;
 	return 0;
+}
+
+static bool key_is(const struct row_key *key, uint32_t nr, uint32_t abi)
+{
+	return key->nr == nr && key->abi == abi;
 }
 
 static bool entry_has(const struct entry *entry, uint32_t nr, uint32_t abi, uint32_t *ret)
 {
 	for (uint32_t i = 0; i < entry->n_rows; i++) {
-		if (entry->keys[i].nr == nr && entry->keys[i].abi == abi) {
+		if (key_is(&entry->keys[i], nr, abi)) {
 			*ret = i;
 			return true;
 		}
@@ -322,12 +374,17 @@ static bool entry_has(const struct entry *entry, uint32_t nr, uint32_t abi, uint
 	return false;
 }
 
+/* @guess: what a task calls in a row it mostly called in that row before. */
 static int find_row(struct ledger *ledger, struct entry *entry, const struct cell *cell,
-		    uint32_t *ret)
+		    uint32_t guess, uint32_t *ret)
 {
 	uint32_t nr = cell->nr, abi = cell->abi;
 	int r;
 
+	if (guess < entry->n_rows && key_is(&entry->keys[guess], nr, abi)) {
+		*ret = guess;
+		return 0;
+	}
 	if (entry_has(entry, nr, abi, ret))
 		return 0;
 	if (nr >= CALL_NR_STRANGE) {
@@ -347,36 +404,98 @@ static int find_row(struct ledger *ledger, struct entry *entry, const struct cel
 	*ret = entry->n_rows++;
 	entry->keys[*ret] = (struct row_key){ .nr = nr, .abi = abi };
 	entry->rows[*ret] = (struct row){ .slot = NO_SLOT };
+	entry->details[*ret] = (struct row_detail){ 0 };
 	ledger->n_rows++;
 	return 0;
 }
 
-/* Most cells of a short interval hold a few calls in one or two buckets: skip the empty ones. */
-#define ADD_BUCKETS(ret, cell)                                                                     \
-	do {                                                                                       \
-		for (int word_ = 0; word_ < HIST_BUCKETS; word_ += 4) {                            \
-			uint64_t four_;                                                            \
-                                                                                                   \
-			memcpy(&four_, &(cell)->buckets[word_], sizeof(four_));                    \
-			if (!four_)                                                                \
-				continue;                                                          \
-			for (int i_ = word_; i_ < word_ + 4; i_++)                                 \
-				(ret)[i_] += (cell)->buckets[i_];                                  \
-		}                                                                                  \
-	} while (0)
-
-static void sums_add_cell(struct sums *sums, const struct cell *cell)
+static int detail_rare(struct row_detail *detail, struct row_rare **ret)
 {
-	sums->count += cell->count;
-	sums->errors += cell->errors;
-	sums->interrupted += cell->interrupted;
-	sums->denied += cell->denied;
-	sums->time_ns += (int64_t)cell->time_ns;
-	sums->bytes += (int64_t)cell->bytes;
-	ADD_BUCKETS(sums->buckets, cell);
+	if (!detail->rare)
+		detail->rare = calloc(1, sizeof(*detail->rare));
+	*ret = detail->rare;
+	return detail->rare ? 0 : -ENOMEM;
 }
 
-static void stats_add_cell(struct call_stats *stats, const struct cell *cell)
+static int64_t bucket_balance(const struct row_detail *detail, int i)
+{
+	int64_t high = detail->rare && detail->rare->high ? detail->rare->high[i] : 0;
+
+	return high + detail->buckets[i];
+}
+
+/* Keeps in the 32 bits of a bucket what fits there, and the rest apart. */
+static int bucket_set(struct row_detail *detail, int i, int64_t balance)
+{
+	bool fits = balance >= -BUCKET_MAX && balance <= BUCKET_MAX;
+	struct row_rare *rare;
+	int r;
+
+	if (!fits || (detail->rare && detail->rare->high)) {
+		r = detail_rare(detail, &rare);
+		if (r < 0)
+			return r;
+		if (!rare->high)
+			rare->high = calloc(HIST_BUCKETS, sizeof(*rare->high));
+		if (!rare->high)
+			return -ENOMEM;
+		rare->high[i] = fits ? 0 : balance;
+	}
+	detail->buckets[i] = fits ? (int32_t)balance : 0;
+	return 0;
+}
+
+/* Most cells of a short interval hold a few calls in one or two buckets. */
+static bool cell_has_group(const struct cell *cell, int group)
+{
+	uint64_t word;
+
+	_Static_assert(sizeof(word) == GROUP_BUCKETS * sizeof(cell->buckets[0]), "a word each");
+	memcpy(&word, &cell->buckets[group * GROUP_BUCKETS], sizeof(word));
+	return word != 0;
+}
+
+static int row_add_buckets(struct row *row, struct row_detail *detail, const struct cell *cell)
+{
+	for (int group = 0; group < GROUPS; group++) {
+		if (!cell_has_group(cell, group))
+			continue;
+		row->groups |= (uint8_t)(1 << group);
+		for (int i = group * GROUP_BUCKETS; i < (group + 1) * GROUP_BUCKETS; i++) {
+			int32_t balance = detail->buckets[i] + cell->buckets[i];
+			int r;
+
+			detail->buckets[i] = balance;
+			if (balance <= BUCKET_MAX)
+				continue;
+			r = bucket_set(detail, i, bucket_balance(detail, i));
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int row_add_folded(struct row *row, struct row_detail *detail, const struct cell *cell)
+{
+	struct row_rare *rare;
+	int r;
+
+	row->count += cell->count;
+	row->errors += cell->errors;
+	row->time_ns += (int64_t)cell->time_ns;
+	row->bytes += (int64_t)cell->bytes;
+	if (cell->interrupted || cell->denied) {
+		r = detail_rare(detail, &rare);
+		if (r < 0)
+			return r;
+		rare->interrupted += cell->interrupted;
+		rare->denied += cell->denied;
+	}
+	return row_add_buckets(row, detail, cell);
+}
+
+static void row_add_live(struct row *row, struct call_stats *stats, const struct cell *cell)
 {
 	stats->count += cell->count;
 	stats->errors += cell->errors;
@@ -384,7 +503,13 @@ static void stats_add_cell(struct call_stats *stats, const struct cell *cell)
 	stats->denied += cell->denied;
 	stats->time_ns += cell->time_ns;
 	stats->bytes += cell->bytes;
-	ADD_BUCKETS(stats->buckets, cell);
+	for (int group = 0; group < GROUPS; group++) {
+		if (!cell_has_group(cell, group))
+			continue;
+		row->groups |= (uint8_t)(1 << group);
+		for (int i = group * GROUP_BUCKETS; i < (group + 1) * GROUP_BUCKETS; i++)
+			stats->buckets[i] += cell->buckets[i];
+	}
 }
 
 /* The row's place in this interval's snapshot, where its live sums add up. */
@@ -408,32 +533,49 @@ static int row_take_slot(struct ledger *ledger, const struct entry *entry, uint3
 	return 0;
 }
 
-static int row_find_errno(struct row *row, uint16_t number, struct row_errno **ret)
+/* The @i-th errno of a row, the first of which is at hand; NULL if there are no more. */
+static struct row_errno *detail_errno(struct row_detail *detail, uint32_t i)
 {
-	struct row_errno *errnos;
+	if (i == 0)
+		return detail->first_errno.number ? &detail->first_errno : NULL;
+	return detail->rare && i <= detail->rare->n_errnos ? &detail->rare->errnos[i - 1] : NULL;
+}
 
-	for (uint32_t i = 0; i < row->n_errnos; i++) {
-		if (row->errnos[i].number == number) {
-			*ret = &row->errnos[i];
+static int detail_find_errno(struct row_detail *detail, uint16_t number, struct row_errno **ret)
+{
+	struct row_errno *row_errno, *errnos;
+	struct row_rare *rare;
+	int r;
+
+	for (uint32_t i = 0; (row_errno = detail_errno(detail, i)); i++) {
+		if (row_errno->number == number) {
+			*ret = row_errno;
 			return 0;
 		}
 	}
-	errnos = realloc(row->errnos, (row->n_errnos + 1) * sizeof(*errnos));
-	if (!errnos)
-		return -ENOMEM;
-	row->errnos = errnos;
-	*ret = &errnos[row->n_errnos++];
+	if (!detail->first_errno.number) {
+		*ret = &detail->first_errno;
+	} else {
+		r = detail_rare(detail, &rare);
+		if (r < 0)
+			return r;
+		errnos = reallocarray(rare->errnos, rare->n_errnos + 1, sizeof(*errnos));
+		if (!errnos)
+			return -ENOMEM;
+		rare->errnos = errnos;
+		*ret = &errnos[rare->n_errnos++];
+	}
 	**ret = (struct row_errno){ .number = number };
 	return 0;
 }
 
-static int row_add_errnos(struct row *row, const struct cell *cell, bool live)
+static int detail_add_errnos(struct row_detail *detail, const struct cell *cell, bool live)
 {
 	for (int i = 0; i < CELL_ERRNOS && cell->errnos[i].number; i++) {
 		struct row_errno *row_errno;
 		int r;
 
-		r = row_find_errno(row, cell->errnos[i].number, &row_errno);
+		r = detail_find_errno(detail, cell->errnos[i].number, &row_errno);
 		if (r < 0)
 			return r;
 		if (live)
@@ -459,8 +601,33 @@ static void row_add_max(struct row *row, const struct cell *cell)
 	}
 }
 
+static int add_cell(struct ledger *ledger, struct entry *entry, uint32_t index,
+		    const struct cell *cell, bool live)
+{
+	struct row_detail *detail = &entry->details[index];
+	struct row *row = &entry->rows[index];
+	int r;
+
+	if (live) {
+		if (row->slot == NO_SLOT) {
+			r = row_take_slot(ledger, entry, index);
+			if (r < 0)
+				return r;
+		}
+		row_add_live(row, &ledger->snapshot_rows[row->slot].stats, cell);
+	} else {
+		r = row_add_folded(row, detail, cell);
+		if (r < 0)
+			return r;
+	}
+	row_add_max(row, cell);
+	return detail_add_errnos(detail, cell, live);
+}
+
+/* Rows are looked up before any of them is touched: so their cache misses come all at once. */
 static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t n_cells, bool live)
 {
+	uint32_t indices[CELLS_MAX];
 	struct entry *entry;
 	int r;
 
@@ -472,27 +639,17 @@ static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < n_cells; i++) {
-		const struct cell *cell = &batch->cells[i];
-		struct row *row;
-		uint32_t index;
-
-		r = find_row(ledger, entry, cell, &index);
+		r = find_row(ledger, entry, &batch->cells[i], i ? indices[i - 1] + 1 : 0,
+			     &indices[i]);
 		if (r < 0)
 			return r;
-		row = &entry->rows[index];
-		if (!live) {
-			sums_add_cell(&row->balance, cell);
-		} else {
-			if (row->slot == NO_SLOT)
-				r = row_take_slot(ledger, entry, index);
-			if (r < 0)
-				return r;
-			stats_add_cell(&ledger->snapshot_rows[row->slot].stats, cell);
-		}
-		r = row_add_errnos(row, cell, live);
+		__builtin_prefetch(&entry->rows[indices[i]], 1);
+		__builtin_prefetch(&entry->details[indices[i]], 1);
+	}
+	for (uint32_t i = 0; i < n_cells; i++) {
+		r = add_cell(ledger, entry, indices[i], &batch->cells[i], live);
 		if (r < 0)
 			return r;
-		row_add_max(row, cell);
 	}
 	return 0;
 }
@@ -523,18 +680,6 @@ static uint64_t take64(int64_t *balance, uint64_t live, uint64_t most)
 	return (uint64_t)delta;
 }
 
-static uint32_t take32(int32_t *balance, uint32_t live, uint64_t most)
-{
-	int32_t delta = *balance + (int32_t)live;
-
-	if (delta <= 0)
-		return 0;
-	if ((uint32_t)delta > most)
-		delta = (int32_t)most;
-	*balance -= delta;
-	return (uint32_t)delta;
-}
-
 /*
  * The maximum of the calls counted in the interval of @epoch. Calls that end between the change
  * of epoch and the reading of their cell are counted already and carry the next epoch, so both
@@ -546,9 +691,10 @@ static uint64_t row_max(const struct row *row, uint32_t epoch, const struct call
 	int top = -1;
 
 	for (int i = 0; i < HIST_BUCKETS; i++) {
+		if (!stats->buckets[i])
+			continue;
 		timed += stats->buckets[i];
-		if (stats->buckets[i])
-			top = i;
+		top = i;
 	}
 	if (timed == 0)
 		return 0;
@@ -565,67 +711,121 @@ static uint64_t row_max(const struct row *row, uint32_t epoch, const struct call
 	return max_ns < low_ns ? low_ns : max_ns;
 }
 
-/* Whether there are calls to report: @live are those that its cells show. */
-static bool row_has_news(const struct row *row, const struct call_stats *live)
+static int64_t denied_balance(const struct row_detail *detail)
 {
-	return row->balance.count + (int64_t)live->count > 0 ||
-	       row->balance.denied + (int64_t)live->denied > 0;
+	return detail->rare ? detail->rare->denied : 0;
+}
+
+/* Whether there are calls to report: @live are those that its cells show. */
+static bool row_has_news(const struct row *row, const struct row_detail *detail,
+			 const struct call_stats *live)
+{
+	return row->count + (int64_t)live->count > 0 ||
+	       denied_balance(detail) + (int64_t)live->denied > 0;
+}
+
+/* Of calls that few rows have: @live becomes the difference. */
+static int take_rare(struct row_detail *detail, uint64_t n_returned, struct call_stats *live)
+{
+	struct row_rare *rare = detail->rare;
+	int r;
+
+	if (!rare && (live->interrupted || live->denied)) {
+		r = detail_rare(detail, &rare);
+		if (r < 0)
+			return r;
+	}
+	if (!rare)
+		return 0;
+	live->interrupted = take64(&rare->interrupted, live->interrupted, n_returned);
+	live->denied = take64(&rare->denied, live->denied, UINT64_MAX);
+	return 0;
+}
+
+static int take_buckets(struct row *row, struct row_detail *detail, struct call_stats *live)
+{
+	uint8_t groups = row->groups;
+
+	row->groups = 0;
+	for (int i = 0; i < HIST_BUCKETS; i++) {
+		uint8_t bit = (uint8_t)(1 << (i / GROUP_BUCKETS));
+		int64_t balance;
+		int r;
+
+		if (!(groups & bit))
+			continue;
+		balance = bucket_balance(detail, i);
+		live->buckets[i] = take64(&balance, live->buckets[i], UINT64_MAX);
+		if (balance)
+			row->groups |= bit;
+		r = bucket_set(detail, i, balance);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /*
  * Turns the live sums in @stats into the row's difference. A cell is read while its owner writes,
  * the count last: an error that is ahead of its call waits for it.
  */
-static void row_take(struct row *row, uint32_t epoch, struct call_stats *stats)
+static int row_take(struct row *row, struct row_detail *detail, uint32_t epoch,
+		    struct call_stats *stats)
 {
-	struct sums *balance = &row->balance;
+	int r;
 
-	stats->count = take64(&balance->count, stats->count, UINT64_MAX);
-	stats->errors = take64(&balance->errors, stats->errors, stats->count);
-	stats->interrupted =
-		take64(&balance->interrupted, stats->interrupted, stats->count - stats->errors);
-	stats->denied = take64(&balance->denied, stats->denied, UINT64_MAX);
-	stats->time_ns = take64(&balance->time_ns, stats->time_ns, UINT64_MAX);
-	stats->bytes = take64(&balance->bytes, stats->bytes, UINT64_MAX);
-	for (int i = 0; i < HIST_BUCKETS; i++)
-		stats->buckets[i] = take32(&balance->buckets[i], stats->buckets[i], UINT32_MAX);
-	stats->max_ns = row_max(row, epoch, stats);
+	stats->count = take64(&row->count, stats->count, UINT64_MAX);
+	stats->errors = take64(&row->errors, stats->errors, stats->count);
+	stats->time_ns = take64(&row->time_ns, stats->time_ns, UINT64_MAX);
+	stats->bytes = take64(&row->bytes, stats->bytes, UINT64_MAX);
+	r = take_rare(detail, stats->count - stats->errors, stats);
+	if (r == 0)
+		r = take_buckets(row, detail, stats);
+	if (r == 0)
+		stats->max_ns = row_max(row, epoch, stats);
+	return r;
 }
 
 /* How many calls were reported while live and are neither live nor folded any more. */
-static uint64_t row_deficit(const struct row *row, const struct call_stats *live)
+static uint64_t row_deficit(const struct row *row, const struct row_detail *detail,
+			    const struct call_stats *live)
 {
-	int64_t count = row->balance.count + (live ? (int64_t)live->count : 0);
-	int64_t denied = row->balance.denied + (live ? (int64_t)live->denied : 0);
+	int64_t count = row->count + (live ? (int64_t)live->count : 0);
+	int64_t denied = denied_balance(detail) + (live ? (int64_t)live->denied : 0);
 
 	return (uint64_t)(count < 0 ? -count : 0) + (uint64_t)(denied < 0 ? -denied : 0);
 }
 
-static bool sums_are_zero(const struct sums *sums)
+static bool row_is_balanced(const struct row *row, const struct row_detail *detail)
 {
-	static const struct sums zero;
-
-	return memcmp(sums, &zero, sizeof(zero)) == 0;
+	if (row->count || row->errors || row->time_ns || row->bytes)
+		return false;
+	if (detail->rare && (detail->rare->interrupted || detail->rare->denied))
+		return false;
+	for (int i = 0; row->groups && i < HIST_BUCKETS; i++) {
+		if (bucket_balance(detail, i))
+			return false;
+	}
+	return true;
 }
 
 /*
  * Whether nothing more can come of it. A deficit that stays is a fold that was lost, if as much
- * was:
- * @lost is what no other deficit has explained. Else the message is only held up.
+ * was: @lost is what no other deficit has explained. Else the message is only held up.
  */
-static bool row_is_over(struct row *row, uint64_t lost)
+static bool row_is_over(struct row *row, const struct row_detail *detail, uint64_t lost)
 {
 	if (row->slot != NO_SLOT && row->slot != SLOT_FOLDED) {
 		row->idle_intervals = 0;
 		return false;
 	}
-	if (sums_are_zero(&row->balance))
+	if (row_is_balanced(row, detail))
 		return true;
 	if (row->idle_intervals < DEFICIT_INTERVALS_MAX) {
 		row->idle_intervals++;
 		return false;
 	}
-	return row_deficit(row, NULL) <= lost;
+	return row_deficit(row, detail, NULL) <= lost;
 }
 
 static void entry_drop_row(struct entry *entry, uint32_t i)
@@ -634,51 +834,69 @@ static void entry_drop_row(struct entry *entry, uint32_t i)
 
 	if (entry->keys[i].nr >= CALL_NR_STRANGE)
 		entry->n_strange--;
-	free(entry->rows[i].errnos);
+	rare_free(entry->details[i].rare);
 	if (i != last) {
 		entry->rows[i] = entry->rows[last];
+		entry->details[i] = entry->details[last];
 		entry->keys[i] = entry->keys[last];
 	}
 }
 
-static int take_errnos(struct ledger *ledger, struct row *row, uint64_t n_errors, size_t *n_errnos,
-		       uint32_t *ret_n)
+static int add_errno(struct ledger *ledger, size_t *n_errnos, struct errno_delta delta)
 {
+	if (*n_errnos == ledger->errnos_size) {
+		size_t size = ledger->errnos_size ? ledger->errnos_size * 2 : 256;
+		struct errno_delta *errnos;
+
+		errnos = reallocarray(ledger->errnos, size, sizeof(*errnos));
+		if (!errnos)
+			return -ENOMEM;
+		ledger->errnos = errnos;
+		ledger->errnos_size = size;
+	}
+	ledger->errnos[(*n_errnos)++] = delta;
+	return 0;
+}
+
+static int take_errnos(struct ledger *ledger, struct row_detail *detail, uint64_t n_errors,
+		       size_t *n_errnos, uint32_t *ret_n)
+{
+	struct row_errno *row_errno;
+
 	*ret_n = 0;
-	for (uint32_t i = 0; i < row->n_errnos; i++) {
-		struct row_errno *row_errno = &row->errnos[i];
-		uint32_t delta = take32(&row_errno->balance, (uint32_t)row_errno->live, n_errors);
+	for (uint32_t i = 0; (row_errno = detail_errno(detail, i)); i++) {
+		uint64_t delta = take64(&row_errno->balance, row_errno->live, n_errors);
+		int r;
 
 		n_errors -= delta;
 		row_errno->live = 0;
 		if (!delta)
 			continue;
-		if (*n_errnos == ledger->errnos_size) {
-			size_t size = ledger->errnos_size ? ledger->errnos_size * 2 : 256;
-			struct errno_delta *errnos;
-
-			errnos = realloc(ledger->errnos, size * sizeof(*errnos));
-			if (!errnos)
-				return -ENOMEM;
-			ledger->errnos = errnos;
-			ledger->errnos_size = size;
-		}
-		ledger->errnos[(*n_errnos)++] =
-			(struct errno_delta){ .number = row_errno->number, .count = delta };
+		r = add_errno(ledger, n_errnos,
+			      (struct errno_delta){ .number = row_errno->number, .count = delta });
+		if (r < 0)
+			return r;
 		(*ret_n)++;
 	}
 	return 0;
 }
 
-/*
- * A row that has nothing to report gives its place in the snapshot back (no task).
- */
+static void drop_live_errnos(struct row_detail *detail)
+{
+	struct row_errno *row_errno;
+
+	for (uint32_t i = 0; (row_errno = detail_errno(detail, i)); i++)
+		row_errno->live = 0;
+}
+
+/* A row that has nothing to report gives its place in the snapshot back (no task). */
 static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoch, size_t *n_errnos,
 		       uint64_t *deficit)
 {
 	static const struct call_stats nothing;
 
 	for (uint32_t i = 0; i < entry->n_rows; i++) {
+		struct row_detail *detail = &entry->details[i];
 		struct row *row = &entry->rows[i];
 		bool live = row->slot != NO_SLOT;
 		const struct call_stats *shown =
@@ -686,12 +904,11 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 		struct snapshot_row *out;
 		int r = 0;
 
-		*deficit += row_deficit(row, shown);
-		if (!row_has_news(row, shown)) {
+		*deficit += row_deficit(row, detail, shown);
+		if (!row_has_news(row, detail, shown)) {
 			if (live)
 				ledger->snapshot_rows[row->slot].task = NULL;
-			for (uint32_t k = 0; k < row->n_errnos; k++)
-				row->errnos[k].live = 0;
+			drop_live_errnos(detail);
 			continue;
 		}
 		if (!live)
@@ -699,9 +916,11 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 		if (r < 0)
 			return r;
 		out = &ledger->snapshot_rows[row->slot];
-		row_take(row, epoch, &out->stats);
+		r = row_take(row, detail, epoch, &out->stats);
+		if (r < 0)
+			return r;
 		out->first_errno = (uint32_t)*n_errnos;
-		r = take_errnos(ledger, row, out->stats.errors, n_errnos, &out->n_errnos);
+		r = take_errnos(ledger, detail, out->stats.errors, n_errnos, &out->n_errnos);
 		if (r < 0)
 			return r;
 		if (!live)
@@ -720,23 +939,24 @@ static int forget(struct ledger *ledger, uint64_t ring_lost)
 	bool removed = false;
 
 	for (size_t s = 0; s < ledger->n_slots; s++) {
-		struct entry *entry = ledger->slots[s];
+		struct entry *entry = ledger->slots[s].entry;
 
 		if (!entry)
 			continue;
 		if (entry->n_rows == 0) {
 			(*cgroup_entries(ledger, entry->task.cgroup_id))--;
 			entry_free(entry);
-			ledger->slots[s] = NULL;
+			ledger->slots[s].entry = NULL;
 			ledger->n_entries--;
 			removed = true;
 			continue;
 		}
 		for (uint32_t i = entry->n_rows; i-- > 0;) {
+			const struct row_detail *detail = &entry->details[i];
 			struct row *row = &entry->rows[i];
 
-			if (row_is_over(row, ring_lost - ledger->settled)) {
-				ledger->settled += row_deficit(row, NULL);
+			if (row_is_over(row, detail, ring_lost - ledger->settled)) {
+				ledger->settled += row_deficit(row, detail, NULL);
 				entry_drop_row(entry, i);
 				ledger->n_rows--;
 			} else {
@@ -782,9 +1002,9 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 	int r;
 
 	for (size_t s = 0; s < ledger->n_slots; s++) {
-		if (!ledger->slots[s])
+		if (!ledger->slots[s].entry)
 			continue;
-		r = entry_close(ledger, ledger->slots[s], epoch, &n_errnos, &deficit);
+		r = entry_close(ledger, ledger->slots[s].entry, epoch, &n_errnos, &deficit);
 		if (r < 0)
 			return r;
 	}

@@ -566,6 +566,90 @@ static void test_cell_read_in_mid_call(void **state)
 	assert_int_equal(snapshot.rows[0].n_errnos, 0);
 }
 
+/* As full as a cell can be when it is folded. */
+static void actor_fill(struct actor *actor, uint32_t nr)
+{
+	struct cell *cell;
+
+	actor_call(actor, nr, 1000, 1);
+	cell = actor_cell(actor, nr);
+	cell->count = cell->denied = cell->buckets[1] = CELL_COUNT_MAX;
+	cell->time_ns = 1000ull * CELL_COUNT_MAX;
+	cell->errors = 0;
+	cell->errnos[0] = (struct errno_count){ 0 };
+	cell_error(cell, EAGAIN, CELL_COUNT_MAX);
+}
+
+/* Minutes of a busy call do: no counter of an interval has fewer than 64 bits. */
+static void test_interval_of_billions(void **state)
+{
+	const uint64_t n_folds = 70000, n = n_folds * CELL_COUNT_MAX;
+	struct ledger *ledger = *state;
+	struct snapshot snapshot;
+	struct actor actor;
+
+	assert_true(n > UINT32_MAX);
+	actor_init(&actor, 10, 10, 7, "app");
+	actor_fill(&actor, CALL_READ);
+	for (uint32_t epoch = 1; epoch <= 2; epoch++) {
+		for (uint64_t i = 0; i < n_folds; i++)
+			assert_int_equal(ledger_fold(ledger, &actor.batch), 0);
+		snapshot = close_interval(ledger, epoch, 0);
+		assert_int_equal(snapshot.n_rows, 1);
+		assert_int_equal(snapshot.rows[0].stats.count, n);
+		assert_int_equal(snapshot.rows[0].stats.errors, n);
+		assert_int_equal(snapshot.rows[0].stats.denied, n);
+		assert_int_equal(snapshot.rows[0].stats.time_ns, 1000 * n);
+		for (unsigned i = 0; i < HIST_BUCKETS; i++)
+			assert_int_equal(snapshot.rows[0].stats.buckets[i], i == 1 ? n : 0);
+		assert_int_equal(snapshot.rows[0].n_errnos, 1);
+		assert_int_equal(snapshot.rows[0].errnos[0].count, n);
+	}
+	assert_int_equal(close_interval(ledger, 3, 0).n_rows, 0);
+	assert_int_equal(ledger_rows(ledger), 0);
+}
+
+/* What was reported while it was live is owed until it is folded, however much it is. */
+static void test_threads_of_billions(void **state)
+{
+	const uint64_t n_threads = 70000, n = n_threads * CELL_COUNT_MAX;
+	struct ledger *ledger = *state;
+	struct snapshot snapshot;
+	struct actor actor;
+
+	actor_init(&actor, 10, 10, 7, "app");
+	actor_fill(&actor, CALL_READ);
+	for (uint64_t i = 0; i < n_threads; i++)
+		actor_dump(&actor, ledger);
+	snapshot = close_interval(ledger, 1, 0);
+	assert_int_equal(snapshot.n_rows, 1);
+	assert_int_equal(snapshot.rows[0].stats.count, n);
+	assert_int_equal(snapshot.rows[0].stats.buckets[1], n);
+	assert_int_equal(snapshot.rows[0].errnos[0].count, n);
+
+	/* Half of them exit, and one more call is made. */
+	for (uint64_t i = 0; i < n_threads / 2; i++) {
+		assert_int_equal(ledger_fold(ledger, &actor.batch), 0);
+		actor_dump(&actor, ledger);
+	}
+	actor.batch.n_cells = 0;
+	actor_call(&actor, CALL_READ, 1000, 2);
+	actor_dump(&actor, ledger);
+	snapshot = close_interval(ledger, 2, 0);
+	assert_int_equal(snapshot.n_rows, 1);
+	assert_int_equal(snapshot.rows[0].stats.count, 1);
+	assert_int_equal(snapshot.rows[0].stats.buckets[1], 1);
+	assert_int_equal(snapshot.rows[0].stats.time_ns, 1000);
+	assert_int_equal(snapshot.rows[0].n_errnos, 0);
+
+	actor_fold(&actor, ledger);
+	actor_fill(&actor, CALL_READ);
+	for (uint64_t i = 0; i < n_threads / 2; i++)
+		assert_int_equal(ledger_fold(ledger, &actor.batch), 0);
+	assert_int_equal(close_interval(ledger, 3, 0).n_rows, 0);
+	assert_int_equal(ledger_rows(ledger), 0);
+}
+
 static void test_errnos_of_many_rows(void **state)
 {
 	struct ledger *ledger = *state;
@@ -807,6 +891,8 @@ int main(void)
 		TEST(test_lost_fold_of_a_row_that_goes_on),
 		TEST(test_random_histories),
 		TEST(test_cell_read_in_mid_call),
+		TEST(test_interval_of_billions),
+		TEST(test_threads_of_billions),
 		TEST(test_errnos_of_many_rows),
 		TEST(test_errnos_of_many_cells),
 		TEST(test_maximum_of_the_interval),
