@@ -158,7 +158,11 @@ struct cgroup_event {
 };
 
 enum loss_cause {
-	LOSS_NO_MEMORY,	   /* no record could be made for a task */
+	/*
+	 * No record for a task: none could be made, or the kernel shows none. Before 6.2 it does
+	 * that where it has been preempted in another look-up on the same CPU, and does not say so.
+	 */
+	LOSS_NO_MEMORY,
 	LOSS_RING_FULL,	   /* a fold found no room */
 	LOSS_RECURSION,	   /* the kernel left a program out */
 	LOSS_BYTES_UNREAD, /* message lengths that could not be read: bytes, not calls */
