@@ -25,6 +25,7 @@
 #include "src/cleanup.h"
 #include "src/clock.h"
 #include "src/collector.h"
+#include "src/exclusions.h"
 #include "src/host_root.h"
 #include "src/listener.h"
 #include "src/metrics.h"
@@ -57,12 +58,10 @@ struct monitor {
 	struct resolver *resolver;
 	struct selection *selection;
 	struct collector *collector;
+	struct exclusions *exclusions;
 	struct metrics *metrics;   /* NULL without --listen, */
 	struct listener *listener; /* as is this */
 	uint64_t render_due_ns;
-	uint64_t *excluded; /* cgroups that the kernel leaves out */
-	size_t n_excluded;
-	size_t excluded_size;
 	uint64_t selection_checked_ns;
 	uint64_t resolver_worked_ns;
 	uint64_t hierarchy_checked_ns;
@@ -108,30 +107,12 @@ static void on_cgroup_made(uint64_t id, const char *path, void *data)
 	resolver_cgroup_made(monitor->resolver, id, path);
 }
 
-/* Where @id is among the excluded cgroups, or their number. */
-static size_t find_excluded(const struct monitor *monitor, uint64_t id)
-{
-	size_t i = 0;
-
-	while (i < monitor->n_excluded && monitor->excluded[i] != id)
-		i++;
-	return i;
-}
-
-static void include(struct monitor *monitor, size_t i)
-{
-	collector_include_cgroup(monitor->collector, monitor->excluded[i]);
-	monitor->excluded[i] = monitor->excluded[--monitor->n_excluded];
-}
-
 static void on_cgroup_removed(uint64_t id, void *data)
 {
 	struct monitor *monitor = data;
-	size_t i = find_excluded(monitor, id);
 
 	resolver_cgroup_removed(monitor->resolver, id);
-	if (i < monitor->n_excluded) /* to make room for others */
-		include(monitor, i);
+	exclusions_remove(monitor->exclusions, id); /* to make room for others */
 }
 
 static const struct identity *identify(uint64_t cgroup_id, void *data)
@@ -158,24 +139,37 @@ static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 				  identity);
 }
 
+/* What it did before, or a call that it was in, may still come. */
 static int exclude(struct monitor *monitor, uint64_t cgroup_id)
 {
-	/* What it did before, or a call that it was in, may still come. */
-	if (find_excluded(monitor, cgroup_id) < monitor->n_excluded)
-		return 0;
-	if (collector_exclude_cgroup(monitor->collector, cgroup_id) < 0)
-		return 0; /* the table is full: the report filters the rest */
-	if (monitor->n_excluded == monitor->excluded_size) {
-		size_t size = monitor->excluded_size ? monitor->excluded_size * 2 : 64;
-		uint64_t *excluded = realloc(monitor->excluded, size * sizeof(*excluded));
+	int r = exclusions_add(monitor->exclusions, cgroup_id);
 
-		if (!excluded)
-			return -ENOMEM;
-		monitor->excluded = excluded;
-		monitor->excluded_size = size;
-	}
-	monitor->excluded[monitor->n_excluded++] = cgroup_id;
-	return 0;
+	if (r > 0)
+		fprintf(stderr,
+			"cgscope: the kernel can leave no more cgroups out: what else filters do not "
+			"want is measured, and left out of the output only\n");
+	return r < 0 ? r : 0;
+}
+
+static int exclude_in_kernel(uint64_t id, void *data)
+{
+	struct monitor *monitor = data;
+
+	return collector_exclude_cgroup(monitor->collector, id);
+}
+
+static void include_in_kernel(uint64_t id, void *data)
+{
+	struct monitor *monitor = data;
+
+	collector_include_cgroup(monitor->collector, id);
+}
+
+static bool is_unwanted(uint64_t id, void *data)
+{
+	struct monitor *monitor = data;
+
+	return !resolver_is_gone(monitor->resolver, id) && is_excluded(monitor, id);
 }
 
 /* What came to be wanted is measured again. */
@@ -186,10 +180,7 @@ static void check_exclusions(struct monitor *monitor)
 	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
 		return;
 	monitor->selection_checked_ns = now;
-	for (size_t i = monitor->n_excluded; i-- > 0;)
-		if (resolver_is_gone(monitor->resolver, monitor->excluded[i]) ||
-		    !is_excluded(monitor, monitor->excluded[i]))
-			include(monitor, i);
+	exclusions_review(monitor->exclusions, is_unwanted, monitor);
 }
 
 /* What no filter wants is left to the kernel to leave out. */
@@ -207,7 +198,7 @@ static int update_exclusions(struct monitor *monitor, const struct snapshot *sna
 			continue;
 		last = id;
 		/* Of what is gone, these were the last rows. */
-		if (!resolver_is_gone(monitor->resolver, id) && is_excluded(monitor, id)) {
+		if (is_unwanted(id, monitor)) {
 			r = exclude(monitor, id);
 			if (r < 0)
 				return r;
@@ -393,7 +384,7 @@ static int print_interval(struct monitor *monitor)
 	check_hierarchy(monitor);
 	r = update_exclusions(monitor, &snapshot);
 	if (r < 0)
-		return fail("%s", strerror(-r)), r;
+		return fail("cannot have the kernel leave a cgroup out: %s", strerror(-r)), r;
 	return stop && !monitor->stop ? print_last_interval(monitor) : 0;
 }
 
@@ -648,9 +639,17 @@ static int open_collector(struct monitor *monitor)
 		.cgroup_removed = on_cgroup_removed,
 		.data = monitor,
 	};
+	const struct exclusions_kernel kernel = {
+		.exclude = exclude_in_kernel,
+		.include = include_in_kernel,
+		.data = monitor,
+	};
 	char error[1024] = "";
 	int r;
 
+	r = exclusions_new(&kernel, &monitor->exclusions);
+	if (r < 0)
+		return fail("%s", strerror(-r));
 	r = collector_open(&collector_options, &events, &monitor->collector, error, sizeof(error));
 	if (r < 0)
 		return fail("%s", *error ? error : strerror(-r));
@@ -703,7 +702,7 @@ static void monitor_done(struct monitor *monitor)
 	selection_free(monitor->selection);
 	cgroup_tree_close(monitor->tree);
 	host_root_close(monitor->root);
-	free(monitor->excluded);
+	exclusions_free(monitor->exclusions);
 	closep(&monitor->epoll_fd);
 	closep(&monitor->signal_fd);
 	closep(&monitor->timer_fd);

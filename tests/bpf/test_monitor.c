@@ -411,6 +411,26 @@ static void every_link_is_watched(void **state)
 	assert_int_equal(n_links, stats.n_programs - 1);
 }
 
+/* What tells a table without room from any other trouble, to those who fill it. */
+static void table_of_excluded_cgroups_is_full(void **state)
+{
+	const uint64_t nobody = 1ull << 48; /* no cgroup has such an id */
+	struct lab *lab = lab_open(&(struct collector_options){ .filter_cgroups = true });
+	struct collector *collector = lab_collector(lab);
+	uint64_t n = 0;
+	int r = 0;
+
+	(void)state;
+	while (n < 100000 && r == 0)
+		r = collector_exclude_cgroup(collector, nobody + n++);
+	assert_int_equal(r, -E2BIG);
+	assert_true(n > 1000);
+	assert_int_equal(collector_exclude_cgroup(collector, nobody), 0); /* it is there */
+	collector_include_cgroup(collector, nobody);
+	assert_int_equal(collector_exclude_cgroup(collector, nobody + n), 0);
+	lab_close(lab);
+}
+
 /* Two monitors at once do not disturb each other, and see the same. */
 static void two_at_once(void **state)
 {
@@ -441,6 +461,7 @@ int main(void)
 		lab_test(detached),
 		lab_test(exec_during_the_last_dump),
 		lab_test(every_link_is_watched),
+		lab_test(table_of_excluded_cgroups_is_full),
 		lab_test(two_at_once),
 	};
 
