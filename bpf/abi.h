@@ -184,6 +184,7 @@ enum hash_key {
 struct settings {
 	__u64 in_flight_ns;	    /* dump calls that are at least this old; ~0: none */
 	__u64 hash_keys[HASH_KEYS]; /* random */
+	__u64 nsfs_device;	    /* of all namespaces, as the kernel encodes it */
 	__u32 cgroup_subsys;	    /* index in task->cgroups->subsys, if cgroup_v1 */
 	__u32 cgroup_hierarchy;	    /* the id that cgroup events must have; 0 is cgroup v2 */
 	__u8 copies; /* of the programs on system calls that are attached, from 1 to COPIES_MAX */
@@ -204,5 +205,6 @@ struct control {
 	__s32 own_tgid;		   /* left out */
 	__u32 pid_namespace_level; /* the reader's; 0 is the initial one */
 	__u32 pid_namespace_inode;
-	__u8 pad[40];
+	__u64 began_boot_ns; /* no call of a task that is younger began before counting */
+	__u8 pad[32];
 };

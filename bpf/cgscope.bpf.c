@@ -19,7 +19,6 @@
  */
 #include "vmlinux.h"
 
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -50,6 +49,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* After a return from a signal handler, the number that was called is gone. */
 #define NR_FORGOTTEN 0xffffffffu
+
+/* What a tracer finds as the result of a call, and leaves there that the kernel is to skip. */
+#define ENOSYS 38
 
 #define X32_BIT	  0x40000000u
 #define TS_COMPAT 0x0002 /* arch/x86: thread_info.status, set around a 32-bit call */
@@ -266,82 +268,56 @@ static __always_inline bool take_event(u8 *note, u32 copy, u8 taken)
 }
 
 /*
- * Whether numbers[] of a struct pid can be loaded from directly, at a constant index. Before 6.5
- * one element is declared and the verifier allows no more: the rest needs the reading helper there.
+ * The PID namespace at @level, if the current task is in it or below it. Its own is among those
+ * above the one for its children. A struct pid names it as well, but before 6.5 the verifier does
+ * not let that be read without a helper that lockdown may forbid.
  */
-static __always_inline bool pid_numbers_are_open(void)
+static __always_inline struct pid_namespace *pid_namespace_at(struct task_struct *task, u32 level)
 {
-	return bpf_core_field_size(((struct pid *)NULL)->numbers) == 0;
+	struct pid_namespace *namespace = task->nsproxy->pid_ns_for_children;
+
+	for (int i = 0; i < PID_NAMESPACE_LEVELS; i++) {
+		if (namespace->level <= level)
+			break;
+		namespace = namespace->parent;
+	}
+	return namespace;
 }
 
-static __always_inline void read_upid(struct pid *pid, u32 level, struct upid *ret)
+/* The current process's PID in its innermost namespace; 0 if that cannot be told. */
+static __always_inline s32 own_vpid(struct task_struct *task)
 {
-	u64 offset = bpf_core_field_offset(((struct pid *)NULL)->numbers);
+	u32 level = task->thread_pid->level;
+	struct bpf_pidns_info ids = {};
+	s32 vpid = task->tgid;
 
-	bpf_probe_read_kernel(ret, sizeof(*ret), (void *)pid + offset + level * sizeof(*ret));
-}
-
-static __always_inline s32 pid_number(struct pid *pid, u32 level)
-{
-	struct upid upid = {};
-
-	if (!pid_numbers_are_open()) {
-		read_upid(pid, level, &upid);
-		return upid.nr;
-	}
-#pragma unroll
-	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
-		if (level == i)
-			return pid->numbers[i].nr;
-	}
-	return 0;
-}
-
-static __always_inline u32 pid_namespace_inode(struct pid *pid, u32 level)
-{
-	struct upid upid = {};
-	u32 inode = 0;
-
-	if (!pid_numbers_are_open()) {
-		read_upid(pid, level, &upid);
-		bpf_probe_read_kernel(&inode, sizeof(inode), &upid.ns->ns.inum);
-		return inode;
-	}
-#pragma unroll
-	for (u32 i = 0; i < PID_NAMESPACE_LEVELS; i++) {
-		if (level == i)
-			return pid->numbers[i].ns->ns.inum;
-	}
-	return 0;
-}
-
-/* In its innermost namespace. */
-static __always_inline s32 vpid_of(struct task_struct *leader)
-{
-	struct pid *pid = leader->thread_pid;
-
-	return pid ? pid_number(pid, pid->level) : 0;
+	if (level == 0)
+		return vpid;
+	/* Else one load is made of both, of this and of the stack, which the verifier refuses. */
+	barrier_var(vpid);
+	(void)bpf_get_ns_current_pid_tgid(
+		settings.nsfs_device, pid_namespace_at(task, level)->ns.inum, &ids, sizeof(ids));
+	return ids.tgid;
 }
 
 /*
  * The task iterator walks the reader's own PID namespace: what lies outside of it could be counted
  * but not read out in time, so it is left out.
  */
-static __always_inline bool is_visible(struct task_struct *leader)
+static __always_inline bool is_visible(struct task_struct *task)
 {
-	struct pid *pid = leader->thread_pid;
 	u32 level = control.pid_namespace_level;
 
 	if (level == 0)
 		return true;
-	if (!pid || pid->level < level)
+	if (task->thread_pid->level < level)
 		return false;
-	return pid_namespace_inode(pid, level) == control.pid_namespace_inode;
+	return pid_namespace_at(task, level)->ns.inum == control.pid_namespace_inode;
 }
 
 static __always_inline bool is_in_view(struct task_struct *task)
 {
-	return task->tgid != control.own_tgid && is_visible(task->group_leader);
+	return task->tgid != control.own_tgid && is_visible(task);
 }
 
 /* Before 5.16 (strlcpy) the kernel leaves bytes of an earlier name behind the NUL. */
@@ -486,7 +462,7 @@ __noinline int record_refresh(struct task_record *record)
 	record->batch.cgroup_id = cgroup_id;
 	record->batch.tgid = task->tgid;
 	record->batch.tid = task->pid;
-	record->batch.vpid = vpid_of(leader);
+	record->batch.vpid = own_vpid(task);
 	record->batch.process_start_ns = leader->start_boottime;
 	record->batch.task_start_ns = task->start_boottime;
 	record->verdict =
@@ -557,6 +533,8 @@ static __always_inline struct cell *cell_find(struct task_record *record, u32 nr
 }
 
 #if defined(__TARGET_ARCH_x86)
+#define EXITS_AT_BIRTH true /* a new task's first event is the exit of the call that made it */
+
 /* @nr loses the bit that marks an x32 call. */
 static __always_inline u32 call_abi(struct task_struct *task, u32 *nr)
 {
@@ -582,6 +560,8 @@ static __always_inline u64 call_arg(struct pt_regs *regs, u32 abi, int i)
 	return i == 0 ? regs->di : i == 1 ? regs->si : i == 2 ? regs->dx : regs->r10;
 }
 #elif defined(__TARGET_ARCH_arm64)
+#define EXITS_AT_BIRTH false /* ret_from_fork() goes by what traces calls */
+
 static __always_inline u32 call_abi(struct task_struct *task, u32 *nr)
 {
 	return task->thread_info.flags & (1ul << TIF_32BIT) ? CALL_ABI_COMPAT : CALL_ABI_NATIVE;
@@ -604,6 +584,8 @@ static __always_inline u64 call_arg(struct pt_regs *regs, u32 abi, int i)
 
 static __always_inline u8 call_traits(u32 nr, u32 abi)
 {
+	/* Else one register may be asked and another be the index, which the verifier refuses. */
+	barrier_var(nr);
 	if (nr >= CALLS_MAX || abi >= CALL_ABI_N_)
 		return 0;
 	return settings.traits[abi][nr];
@@ -926,11 +908,12 @@ __noinline int on_missed_entry(struct task_record *record, u32 nr, u32 abi, s64 
 
 /*
  * Whether an exit without an entry is that of a call refused before it began. If entries may have
- * been left out, there has to be someone who refuses calls; a tracer may have gone meanwhile.
+ * been left out, there has to be someone who refuses calls, or the result of a call that the kernel
+ * did not carry out: a tracer that refused it may have gone meanwhile.
  */
-static __always_inline bool is_denied(const struct task_struct *task)
+static __always_inline bool is_denied(const struct task_struct *task, s64 ret)
 {
-	return settings.copies == 1 || task->seccomp.mode || task->ptrace;
+	return settings.copies == 1 || task->seccomp.mode || task->ptrace || ret == -ENOSYS;
 }
 
 /*
@@ -974,15 +957,31 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
 	if (record->verdict != VERDICT_MEASURE || (call_traits(nr, abi) & TRAIT_EXCLUDED)) {
-		if (!is_denied(task))
+		if (!is_denied(task, ret))
 			(void)make_good(record);
 		return;
 	}
-	if (is_denied(task)) {
+	if (is_denied(task, ret)) {
 		on_denied(record, nr, abi);
 	} else if (nr != NR_FORGOTTEN && make_good(record)) {
 		on_missed_entry(record, nr, abi, ret);
 	}
+}
+
+/*
+ * Whether this exit, a task's first event, is of a call refused before it began. Where a task has
+ * an exit at birth it is never the first. Elsewhere it is, if the task is younger than counting, as
+ * no call of its own can then have begun unseen.
+ */
+static __always_inline bool is_refused_first_call(struct task_struct *task, s64 ret)
+{
+	u32 nr, abi;
+
+	if (EXITS_AT_BIRTH || task->start_boottime < control.began_boot_ns || !is_denied(task, ret))
+		return false;
+	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
+	abi = call_abi(task, &nr);
+	return ret != 0 || !(call_traits(nr, abi) & TRAIT_FORK);
 }
 
 static __always_inline void on_exit(s64 ret, u32 copy)
@@ -1007,9 +1006,11 @@ static __always_inline void on_exit(s64 ret, u32 copy)
 		 * The first event of a task is no call of its own to count: a child returning from
 		 * its parent's fork, or a call that began before we were attached.
 		 */
-		if (control.enabled)
-			record_new(task);
-		return;
+		if (!control.enabled)
+			return;
+		record = record_new(task);
+		if (!record || !is_refused_first_call(task, ret))
+			return;
 	}
 	if (record->phase != PHASE_MEASURED) {
 		if (control.enabled)
@@ -1252,11 +1253,21 @@ SEC("raw_tp")
 int on_identify(void *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct pid *pid = task->thread_pid;
-	u32 level = pid->level;
+	u32 level = task->thread_pid->level;
 
 	control.own_tgid = task->tgid;
 	control.pid_namespace_level = level;
-	control.pid_namespace_inode = pid_namespace_inode(pid, level);
+	control.pid_namespace_inode = pid_namespace_at(task, level)->ns.inum;
+	return 0;
+}
+
+/* Run once by user space, when both ends are attached: counting begins. */
+SEC("raw_tp")
+int on_begin(void *ctx)
+{
+	u32 before = __sync_fetch_and_add(&control.enabled, 1);
+
+	barrier_var(before); /* else it is no fetching atomic, and no barrier */
+	control.began_boot_ns = bpf_ktime_get_boot_ns();
 	return 0;
 }

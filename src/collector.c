@@ -11,16 +11,6 @@
 #include "clock.h"
 #include "collector_internal.h"
 
-static int identify_self(struct collector *collector)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, run_options);
-
-	if (bpf_prog_test_run_opts(bpf_program__fd(collector->skel->progs.on_identify),
-				   &run_options) < 0)
-		return -errno;
-	return 0;
-}
-
 static void collector_closep(struct collector **collector)
 {
 	collector_close(*collector);
@@ -49,11 +39,10 @@ int collector_open(const struct collector_options *options, const struct collect
 	/* Epochs count from 1: a cell that is new has maxima of none. */
 	collector->skel->bss->control.epoch = 1;
 	collector->skel->bss->control.generation = 1;
-	r = identify_self(collector);
-	if (r < 0) {
-		(void)snprintf(ret_error, error_size, "cannot run a BPF program: %s", strerror(-r));
+	collector->skel->bss->control.began_boot_ns = UINT64_MAX;
+	r = collector_run_once(collector->skel->progs.on_identify, ret_error, error_size);
+	if (r < 0)
 		return r;
-	}
 	r = collector_open_rings(collector);
 	if (r < 0) {
 		(void)snprintf(ret_error, error_size, "cannot map the ring buffer: %s",

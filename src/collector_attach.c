@@ -14,6 +14,19 @@
 /* What a task that is preempted will hardly wait for its CPU. */
 #define MISSED_AGE_NS NSEC_PER_SEC
 
+int collector_run_once(struct bpf_program *program, char *ret_error, size_t error_size)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run_options);
+	int r = 0;
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(program), &run_options) < 0) {
+		r = -errno;
+		(void)snprintf(ret_error, error_size, "cannot run the BPF program %s: %s",
+			       bpf_program__name(program), strerror(-r));
+	}
+	return r;
+}
+
 static int attach_one(struct bpf_program *program, struct bpf_link **ret)
 {
 	struct bpf_link *link = bpf_program__attach(program);
@@ -113,8 +126,7 @@ int collector_attach(struct collector *collector, char *ret_error, size_t error_
 	collector->missed = collector->missed_lately = collector->missed_at_start;
 	collector->start_ns = monotonic_ns();
 	collector->interval_start_ns = collector->missed_lately_ns = collector->start_ns;
-	__atomic_store_n(&skel->bss->control.enabled, 1, __ATOMIC_SEQ_CST);
-	return 0;
+	return collector_run_once(skel->progs.on_begin, ret_error, error_size);
 }
 
 void collector_detach(struct collector *collector)

@@ -56,6 +56,9 @@ struct collector {
 int collector_load(struct collector *collector, const struct collector_options *options,
 		   char *ret_error, size_t error_size);
 
+/* Runs a program that is not attached. The same. */
+int collector_run_once(struct bpf_program *program, char *ret_error, size_t error_size);
+
 /* Starts counting. The same. */
 int collector_attach(struct collector *collector, char *ret_error, size_t error_size);
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -153,6 +155,16 @@ static void fill_hash_keys(struct settings *settings)
 	}
 }
 
+/* dev_t has 20 bits for the minor number in the kernel, and other places for them outside. */
+static uint64_t nsfs_device(void)
+{
+	struct stat stat_buffer;
+
+	if (stat("/proc/self/ns/pid", &stat_buffer) < 0)
+		return 0;
+	return (uint64_t)major(stat_buffer.st_dev) << 20 | minor(stat_buffer.st_dev);
+}
+
 static int configure(struct cgscope_bpf *skel, const struct collector_options *options,
 		     uint8_t copies, char *ret_error, size_t error_size)
 {
@@ -170,6 +182,7 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 		settings->filter_comms || settings->filter_pids || settings->filter_cgroups;
 	fill_hash_keys(settings);
 	settings->refuse_records = options->refuse_records;
+	settings->nsfs_device = nsfs_device();
 	settings->cgroup_v1 = options->cgroup_v1;
 	settings->cgroup_hierarchy = options->cgroup_hierarchy;
 	if (options->cgroup_v1) {

@@ -371,6 +371,51 @@ static void f33_the_same_outside(void **state)
 	lab_reap(lab, pid, 0);
 }
 
+static void unshare_victim(void *data)
+{
+	struct spaces *spaces = data;
+
+	victim_check(unshare(CLONE_NEWPID) == 0);
+	set_name("unshared");
+	if (spaces->depth == 0) {
+		call_often(SYS_getppid, 5);
+		return;
+	}
+	spaces->depth--;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		unshare_victim(spaces);
+		return;
+	}
+	victim_reap(pid);
+}
+
+/* Whose children will be in another namespace is not in it. */
+static void f33_own_namespace_and_the_childrens(void **state)
+{
+	struct lab *lab = *state;
+
+	need_initial_pid_namespace();
+	for (unsigned depth = 0; depth <= 2; depth++) {
+		struct spaces *spaces = lab_shared(sizeof(*spaces));
+		const struct snapshot_row *row;
+		struct snapshot snapshot;
+		pid_t pid;
+
+		spaces->depth = depth;
+		pid = lab_start(lab, unshare_victim, spaces);
+		lab_wait_dead(pid);
+		lab_read(lab, &snapshot);
+		row = find_row(&snapshot, lab_group(lab)->id, "unshared", SYS_getppid);
+		assert_non_null(row);
+		assert_int_equal(row->stats.count, 5);
+		assert_int_equal(row->task->vpid, depth ? 1 : pid);
+		lab_reap(lab, pid, 0);
+		lab_clear(lab);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +429,7 @@ int main(void)
 		lab_test(f32_two_lives_of_a_name),
 		lab_test(f33_pid_and_vpid),
 		lab_test(f33_the_same_outside),
+		lab_test(f33_own_namespace_and_the_childrens),
 	};
 
 	return lab_main(tests, NULL);
