@@ -19,6 +19,7 @@
  */
 #include "vmlinux.h"
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -52,6 +53,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* What a tracer finds as the result of a call, and leaves there that the kernel is to skip. */
 #define ENOSYS 38
+
+#define SECCOMP_WORDS (sizeof(((struct seccomp_filter *)NULL)->cache.allow_native) / 8)
 
 #define X32_BIT	  0x40000000u
 #define TS_COMPAT 0x0002 /* arch/x86: thread_info.status, set around a 32-bit call */
@@ -907,13 +910,34 @@ __noinline int on_missed_entry(struct task_record *record, u32 nr, u32 abi, s64 
 }
 
 /*
+ * Whether the task's seccomp filters let this call pass, whatever its arguments: the kernel keeps
+ * that as a bitmap for itself (5.11). A filter that was put on during the call can only have taken
+ * calls out of it.
+ */
+static __always_inline bool passes_seccomp(const struct task_struct *task, u32 nr, u32 abi)
+{
+	const struct seccomp_filter *filter = task->seccomp.filter;
+
+	if (!filter || abi != CALL_ABI_NATIVE || !bpf_core_field_exists(filter->cache.allow_native))
+		return false;
+#pragma unroll
+	for (u32 i = 0; i < SECCOMP_WORDS; i++) {
+		if (nr / 64 == i && i * 8 < bpf_core_field_size(filter->cache.allow_native))
+			return filter->cache.allow_native[i] & 1ull << nr % 64;
+	}
+	return false;
+}
+
+/*
  * Whether an exit without an entry is that of a call refused before it began. If entries may have
  * been left out, there has to be someone who refuses calls, or the result of a call that the kernel
  * did not carry out: a tracer that refused it may have gone meanwhile.
  */
-static __always_inline bool is_denied(const struct task_struct *task, s64 ret)
+static __always_inline bool is_denied(const struct task_struct *task, u32 nr, u32 abi, s64 ret)
 {
-	return settings.copies == 1 || task->seccomp.mode || task->ptrace || ret == -ENOSYS;
+	if (settings.copies == 1 || task->ptrace || ret == -ENOSYS)
+		return true;
+	return task->seccomp.mode && !passes_seccomp(task, nr, abi);
 }
 
 /*
@@ -935,8 +959,8 @@ static __always_inline bool make_good(const struct task_record *record)
 
 /*
  * An exit without an entry: of a call refused before it began, or that we came late for, or of
- * which all copies missed the entry. That one cannot be told from a denied one where calls are
- * refused: it then passes for one, and is among the lost.
+ * which all copies missed the entry. Where that one cannot be told from a denied one, it passes for
+ * one, and is among the lost.
  */
 static __always_inline void on_exit_alone(struct task_struct *task, struct task_record *record,
 					  s64 ret)
@@ -957,11 +981,11 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
 	if (record->verdict != VERDICT_MEASURE || (call_traits(nr, abi) & TRAIT_EXCLUDED)) {
-		if (!is_denied(task, ret))
+		if (!is_denied(task, nr, abi, ret))
 			(void)make_good(record);
 		return;
 	}
-	if (is_denied(task, ret)) {
+	if (is_denied(task, nr, abi, ret)) {
 		on_denied(record, nr, abi);
 	} else if (nr != NR_FORGOTTEN && make_good(record)) {
 		on_missed_entry(record, nr, abi, ret);
@@ -977,11 +1001,13 @@ static __always_inline bool is_refused_first_call(struct task_struct *task, s64 
 {
 	u32 nr, abi;
 
-	if (EXITS_AT_BIRTH || task->start_boottime < control.began_boot_ns || !is_denied(task, ret))
+	if (EXITS_AT_BIRTH || task->start_boottime < control.began_boot_ns)
 		return false;
 	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
-	return ret != 0 || !(call_traits(nr, abi) & TRAIT_FORK);
+	if (ret == 0 && (call_traits(nr, abi) & TRAIT_FORK))
+		return false;
+	return is_denied(task, nr, abi, ret);
 }
 
 static __always_inline void on_exit(s64 ret, u32 copy)
