@@ -34,17 +34,16 @@ static int add_mark(struct collector *collector, uint64_t record_id, uint32_t se
 
 static int on_fold(struct collector *collector, const void *data, size_t size)
 {
-	struct batch batch;
+	const struct batch *batch = data; /* where it lies in the ring */
 	int r;
 
-	if (size < offsetof(struct batch, cells) || size > sizeof(batch))
+	if (size < offsetof(struct batch, cells) || size > sizeof(*batch))
 		return -EBADMSG;
-	memcpy(&batch, data, size);
-	if (batch.n_cells > (size - offsetof(struct batch, cells)) / sizeof(struct cell))
+	if (batch->n_cells > (size - offsetof(struct batch, cells)) / sizeof(struct cell))
 		return -EBADMSG;
-	r = ledger_fold(collector->ledger, &batch);
+	r = ledger_fold(collector->ledger, batch);
 	if (r == 0 && collector->marking)
-		r = add_mark(collector, batch.record_id, batch.sequence);
+		r = add_mark(collector, batch->record_id, batch->sequence);
 	return r;
 }
 
@@ -197,29 +196,33 @@ static int add_in_flight(struct collector *collector, const struct dump_task *he
 	return 0;
 }
 
+/* Where the parts lie in the dump. All are multiples of 8 bytes, so that each is aligned. */
 struct dumped {
-	struct dump_task head;
-	struct batch batch;
-	struct dump_end end;
+	const struct dump_task *head;
+	struct batch *batch;
+	const struct dump_end *end;
 };
+_Static_assert(sizeof(struct dump_task) % 8 == 0 && sizeof(struct dump_end) % 8 == 0 &&
+		       offsetof(struct batch, cells) % 8 == 0 && sizeof(struct cell) % 8 == 0,
+	       "the parts of a dump must be aligned");
 
 /* Takes one task from the dump of *@size bytes at *@data. */
-static int next_dumped(const char **data, size_t *size, struct dumped *ret)
+static int next_dumped(char **data, size_t *size, struct dumped *ret)
 {
 	size_t batch_size, n;
 
-	if (*size < sizeof(ret->head))
+	if (*size < sizeof(*ret->head))
 		return -EBADMSG;
-	memcpy(&ret->head, *data, sizeof(ret->head));
-	if (ret->head.kind != EVENT_TASK || ret->head.n_cells > CELLS_MAX)
+	ret->head = (const void *)*data;
+	if (ret->head->kind != EVENT_TASK || ret->head->n_cells > CELLS_MAX)
 		return -EBADMSG;
-	batch_size = offsetof(struct batch, cells) + ret->head.n_cells * sizeof(struct cell);
-	n = sizeof(ret->head) + batch_size + sizeof(ret->end);
+	batch_size = offsetof(struct batch, cells) + ret->head->n_cells * sizeof(struct cell);
+	n = sizeof(*ret->head) + batch_size + sizeof(*ret->end);
 	if (*size < n)
 		return -EBADMSG;
-	memcpy(&ret->batch, *data + sizeof(ret->head), batch_size);
-	memcpy(ret->batch.comm, ret->head.comm, sizeof(ret->batch.comm));
-	memcpy(&ret->end, *data + sizeof(ret->head) + batch_size, sizeof(ret->end));
+	ret->batch = (void *)(*data + sizeof(*ret->head));
+	ret->end = (const void *)(*data + sizeof(*ret->head) + batch_size);
+	memcpy(ret->batch->comm, ret->head->comm, sizeof(ret->batch->comm));
 	*data += n;
 	*size -= n;
 	return 0;
@@ -227,20 +230,20 @@ static int next_dumped(const char **data, size_t *size, struct dumped *ret)
 
 static int take_dumped(struct collector *collector, const struct dumped *dumped)
 {
-	const struct dump_task *head = &dumped->head;
+	const struct dump_task *head = dumped->head;
 	int r;
 
-	if (head->sequence == dumped->end.sequence &&
-	    !is_marked(collector, dumped->batch.record_id, head->sequence + 1)) {
-		r = ledger_live(collector->ledger, &dumped->batch, head->n_cells);
+	if (head->sequence == dumped->end->sequence &&
+	    !is_marked(collector, dumped->batch->record_id, head->sequence + 1)) {
+		r = ledger_live(collector->ledger, dumped->batch, head->n_cells);
 		if (r < 0)
 			return r;
 	}
-	return head->call_start_ns ? add_in_flight(collector, head, &dumped->batch) : 0;
+	return head->call_start_ns ? add_in_flight(collector, head, dumped->batch) : 0;
 }
 
 /* Takes what is in a dump, but records that are marked as dumped where @again. */
-static int take_dump(struct collector *collector, const char *data, size_t size, bool again)
+static int take_dump(struct collector *collector, char *data, size_t size, bool again)
 {
 	while (size) {
 		struct dumped dumped;
@@ -249,7 +252,7 @@ static int take_dump(struct collector *collector, const char *data, size_t size,
 		r = next_dumped(&data, &size, &dumped);
 		if (r < 0)
 			return r;
-		if (again && is_marked(collector, dumped.batch.record_id, SEQUENCE_DUMPED))
+		if (again && is_marked(collector, dumped.batch->record_id, SEQUENCE_DUMPED))
 			continue;
 		r = take_dumped(collector, &dumped);
 		if (r < 0)
@@ -258,7 +261,7 @@ static int take_dump(struct collector *collector, const char *data, size_t size,
 	return 0;
 }
 
-static int mark_dumped(struct collector *collector, const char *data, size_t size)
+static int mark_dumped(struct collector *collector, char *data, size_t size)
 {
 	while (size) {
 		struct dumped dumped;
@@ -266,7 +269,7 @@ static int mark_dumped(struct collector *collector, const char *data, size_t siz
 
 		r = next_dumped(&data, &size, &dumped);
 		if (r == 0)
-			r = add_mark(collector, dumped.batch.record_id, SEQUENCE_DUMPED);
+			r = add_mark(collector, dumped.batch->record_id, SEQUENCE_DUMPED);
 		if (r < 0)
 			return r;
 	}
