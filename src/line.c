@@ -7,31 +7,28 @@
 
 #define DIGITS_MAX 20
 
-void line_add_bytes(struct line *line, const char *bytes, size_t n)
-{
-	if (n > line->size - line->n) {
-		line->is_full = true;
-		return;
-	}
-	memcpy(line->data + line->n, bytes, n);
-	line->n += n;
-}
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+			    "25262728293031323334353637383940414243444546474849"
+			    "50515253545556575859606162636465666768697071727374"
+			    "75767778798081828384858687888990919293949596979899";
 
-void line_add(struct line *line, const char *text)
+/* Returns the first of the digits, which end before @end. */
+static char *put_digits(uint64_t number, char *end)
 {
-	line_add_bytes(line, text, strlen(text));
+	for (; number >= 100; number /= 100)
+		memcpy(end -= 2, &pairs[number % 100 * 2], 2);
+	if (number >= 10)
+		memcpy(end -= 2, &pairs[number * 2], 2);
+	else
+		*--end = (char)('0' + number);
+	return end;
 }
 
 void line_add_uint(struct line *line, uint64_t number)
 {
-	char digits[DIGITS_MAX];
-	size_t first = DIGITS_MAX;
+	char digits[DIGITS_MAX], *end = digits + sizeof(digits), *first = put_digits(number, end);
 
-	do {
-		digits[--first] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number);
-	line_add_bytes(line, digits + first, DIGITS_MAX - first);
+	line_add_bytes(line, first, (size_t)(end - first));
 }
 
 void line_add_int(struct line *line, int64_t number)
@@ -47,15 +44,13 @@ void line_add_int(struct line *line, int64_t number)
 void line_add_thousandths(struct line *line, uint64_t thousandths)
 {
 	unsigned rest = (unsigned)(thousandths % 1000);
-	char decimals[4] = {
-		'.',
-		(char)('0' + rest / 100),
-		(char)('0' + rest / 10 % 10),
-		(char)('0' + rest % 10),
-	};
+	char text[DIGITS_MAX + 4], *end = text + sizeof(text), *first;
 
-	line_add_uint(line, thousandths / 1000);
-	line_add_bytes(line, decimals, sizeof(decimals));
+	memcpy(end - 2, &pairs[rest % 100 * 2], 2);
+	end[-3] = (char)('0' + rest / 100);
+	end[-4] = '.';
+	first = put_digits(thousandths / 1000, end - 4);
+	line_add_bytes(line, first, (size_t)(end - first));
 }
 
 static uint64_t divide_rounded(uint64_t number, uint64_t by)
@@ -97,7 +92,7 @@ int line_write(struct line *line, FILE *out)
 		return -EMSGSIZE;
 	}
 	errno = 0;
-	if (fwrite(line->data, 1, n, out) != n)
+	if (fwrite_unlocked(line->data, 1, n, out) != n)
 		return errno ? -errno : -EIO;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 struct line {
 	char *data; /* not terminated */
@@ -17,8 +18,22 @@ struct line {
 	bool is_full; /* something did not fit and was left out whole */
 };
 
-void line_add(struct line *line, const char *text);
-void line_add_bytes(struct line *line, const char *bytes, size_t n);
+static inline void line_add_bytes(struct line *line, const char *bytes, size_t n)
+{
+	if (n > line->size - line->n) {
+		line->is_full = true;
+		return;
+	}
+	memcpy(line->data + line->n, bytes, n);
+	line->n += n;
+}
+
+/* Here, so that the length of a constant is one. */
+static inline void line_add(struct line *line, const char *text)
+{
+	line_add_bytes(line, text, strlen(text));
+}
+
 void line_add_uint(struct line *line, uint64_t number);
 void line_add_int(struct line *line, int64_t number);
 

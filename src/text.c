@@ -129,6 +129,12 @@ static size_t convert(const unsigned char *s, size_t n, bool word, char *ret, si
 	return length == 0 ? 1 : length;
 }
 
+/* Nearly all there is: ASCII that is written as it stands. */
+static bool is_plain(unsigned char c, bool word)
+{
+	return word ? c > ' ' && c < 0x7f && c != '\\' : c < 0x7f;
+}
+
 static size_t text_copy(const char *bytes, size_t n, bool word, char *ret, size_t size)
 {
 	const unsigned char *s = (const unsigned char *)bytes;
@@ -141,6 +147,13 @@ static size_t text_copy(const char *bytes, size_t n, bool word, char *ret, size_
 		char piece[16];
 		size_t n_read, n_piece;
 
+		if (is_plain(*s, word)) {
+			if (used == size - 1)
+				break;
+			ret[used++] = (char)*s++;
+			n--;
+			continue;
+		}
 		n_read = convert(s, n, word, piece, &n_piece);
 		if (n_piece > size - 1 - used)
 			break;
