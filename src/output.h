@@ -17,6 +17,12 @@
 /* Longest JSON line with its newline: Docker and containerd cut log lines at 16 KiB. */
 #define JSON_LINE_MAX 16384
 
+/*
+ * Of one row, at up to 40 bytes each; the rest is summed up as "other". Whoever traces a process
+ * can let it return any of the 4095 that there are.
+ */
+#define OUTPUT_ERRNOS_MAX 64
+
 typedef int (*output_fn)(const struct report *report, const struct options *options, FILE *out);
 
 int output_text(const struct report *report, const struct options *options, FILE *out);

@@ -32,9 +32,6 @@
 _Static_assert(HEAD_MAX + ENTRY_MAX + END_MAX < JSON_LINE_MAX,
 	       "every part must have room for a row");
 
-/* Each takes up to 31 bytes; the rest is summed up. */
-#define ERRNOS_MAX 64
-
 /* Lists within lists: processes, threads, calls. */
 #define LEVELS_MAX 3
 
@@ -135,7 +132,7 @@ static void add_errnos(struct line *line, const struct report_call *call)
 
 	line_add(line, ",\"errnos\":{");
 	for (uint32_t i = 0; i < call->n_errnos; i++) {
-		if (i >= ERRNOS_MAX) {
+		if (i >= OUTPUT_ERRNOS_MAX) {
 			rest += call->errnos[i].count;
 			continue;
 		}

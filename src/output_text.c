@@ -17,6 +17,8 @@
 #define WORD_MAX      1024
 #define TEXT_LINE_MAX 16384
 
+#define ROWS_AHEAD 4
+
 #define SHORT_ID 12
 #define FULL_ID	 64
 
@@ -129,9 +131,15 @@ static void add_stats(struct line *line, const struct report_call *call)
 /* "EAGAIN:3,ENOENT:7" */
 static void add_errnos(struct line *line, const struct report_call *call)
 {
+	uint64_t rest = 0;
+
 	for (uint32_t i = 0; i < call->n_errnos; i++) {
 		const char *name = errno_name(call->errnos[i].number);
 
+		if (i >= OUTPUT_ERRNOS_MAX) {
+			rest += call->errnos[i].count;
+			continue;
+		}
 		line_add(line, i == 0 ? " errnos=" : ",");
 		if (name)
 			line_add(line, name);
@@ -139,6 +147,8 @@ static void add_errnos(struct line *line, const struct report_call *call)
 			line_add_uint(line, call->errnos[i].number);
 		add_count(line, ":", call->errnos[i].count);
 	}
+	if (rest)
+		add_count(line, ",other:", rest);
 }
 
 static void add_rare(struct line *line, const struct report_call *call)
@@ -198,9 +208,13 @@ static int write_container(struct line *line, const struct report *report,
 	int r = 0;
 
 	place_init(&place, container->identity);
-	for (uint32_t i = 0; i < container->n_rows && r == 0; i++)
+	for (uint32_t i = 0; i < container->n_rows && r == 0; i++) {
+		/* By rank, they lie about in memory. */
+		if (i + ROWS_AHEAD < container->n_rows)
+			__builtin_prefetch(container->rows[i + ROWS_AHEAD]->stats);
 		r = write_row(line, &place, container->identity, container->rows[i],
 			      report->by == ROW_THREAD, out);
+	}
 
 	/* Idle threads wait for hours, and would fill the screen. */
 	for (uint32_t i = 0; i < container->n_in_flight && r == 0; i++) {

@@ -522,7 +522,7 @@ static void count_comm(json_t *line, void *data)
 /* The largest there can be: every number at its end, every errno, the longest name and path. */
 static void test_largest_row(void **state)
 {
-	static struct errno_delta errnos[150];
+	static struct errno_delta errnos[4095];
 	static char path[4096], image[4096];
 	size_t n_processes = 0;
 	_cleanup_(freep) char *text = NULL, *line = NULL;
@@ -530,9 +530,9 @@ static void test_largest_row(void **state)
 	struct snapshot_row *row;
 	struct fixture fixture;
 
-	for (uint16_t i = 0; i < 150; i++)
-		errnos[i] =
-			(struct errno_delta){ .number = (uint16_t)(i + 1), .count = UINT32_MAX };
+	for (uint16_t i = 0; i < 4095; i++)
+		errnos[i] = (struct errno_delta){ .number = (uint16_t)(i + 1),
+						  .count = UINT64_MAX / 10000 };
 	memset(path, 0x01, sizeof(path) - 1);
 	path[0] = '/';
 	memset(image, '"', sizeof(image) - 1);
@@ -559,7 +559,7 @@ static void test_largest_row(void **state)
 		row->stats.bytes = row->stats.time_ns = row->stats.max_ns = UINT64_MAX / 8;
 		row->stats.buckets[HIST_BUCKETS - 1] = 1;
 		row->errnos = errnos;
-		row->n_errnos = 150;
+		row->n_errnos = 4095;
 	}
 	text = written(output_json, &fixture, &usual);
 	assert_non_null(strstr(text, "\"" ID_64 "\""));
@@ -568,6 +568,9 @@ static void test_largest_row(void **state)
 	assert_in_range(n_processes, 1, 3);
 	line = written(output_text, &fixture, &usual);
 	assert_int_equal(strncmp(line, "# ", 2), 0);
+	assert_non_null(strstr(line, " errnos=EPERM:1844674407370955,ENOENT:"));
+	assert_non_null(strstr(line, ",other:7435882536112319605\n"));
+	assert_non_null(strstr(text, ",\"other\":7435882536112319605}"));
 	fixture_done(&fixture);
 }
 
