@@ -73,6 +73,7 @@ struct claims {
 	int64_t time_left_ns;
 	uint64_t refilled_ns;
 	uint64_t forgot_ns;
+	uint64_t due_ns; /* no later than the first of work; the tick brings it up to date */
 	bool in_tick;
 	bool is_granted; /* no refill until the next tick */
 };
@@ -101,6 +102,7 @@ int claims_new(const struct host_root *root, struct cgroup_tree *tree, struct cl
 		return -ENOMEM;
 	claims->root = root;
 	claims->tree = tree;
+	claims->due_ns = UINT64_MAX;
 	list_init(&claims->work);
 	list_init(&claims->dead);
 	if (table_init(&claims->claims_by_path, N_BUCKETS) < 0 ||
@@ -296,6 +298,12 @@ static uint64_t watch_ns(const struct claim *claim)
 	return WATCH_NS + claim->by_path.hash % WATCH_SPREAD_NS;
 }
 
+static void expect_due(struct claims *claims, uint64_t due_ns)
+{
+	if (due_ns < claims->due_ns)
+		claims->due_ns = due_ns;
+}
+
 /* When to ask again, if at all. Young claims stand in front, the others take turns behind them. */
 static void schedule(struct claims *claims, struct claim *claim, uint64_t now_ns)
 {
@@ -310,6 +318,7 @@ static void schedule(struct claims *claims, struct claim *claim, uint64_t now_ns
 		claim->due_ns = now_ns + (is_young ? backoff_ns[claim->tries - 1] : UNRESOLVED_NS);
 	list_insert_after(is_young && claim->n_watches == 0 ? &claims->work : claims->work.prev,
 			  &claim->work);
+	expect_due(claims, claim->due_ns);
 }
 
 static void take_answer(struct claims *claims, struct claim *claim, struct link_answer *answer)
@@ -365,6 +374,7 @@ static void look_up_new(struct claims *claims, struct claim *claim, uint64_t now
 	if (budget_is_spent(claims)) {
 		claim->due_ns = 0; /* at the next tick */
 		list_insert_after(&claims->work, &claim->work);
+		expect_due(claims, claim->due_ns);
 		return;
 	}
 	forget_missing(claims, claim, now_ns);
@@ -526,6 +536,7 @@ void claims_tick(struct claims *claims, uint64_t now_ns, bool all_names)
 	refill(claims);
 
 	claims->in_tick = true;
+	claims->due_ns = UINT64_MAX;
 	for (item = claims->work.next; item != &claims->work; item = next) {
 		struct claim *claim = container_of(item, struct claim, work);
 
@@ -534,6 +545,8 @@ void claims_tick(struct claims *claims, uint64_t now_ns, bool all_names)
 		next = item->next;
 		if (is_due(claim, now_ns, all_names))
 			work_on(claims, claim, now_ns);
+		if (!list_is_empty(&claim->work))
+			expect_due(claims, claim->due_ns);
 	}
 	claims->in_tick = false;
 	bury_dead(claims);
@@ -541,16 +554,7 @@ void claims_tick(struct claims *claims, uint64_t now_ns, bool all_names)
 
 uint64_t claims_due_ns(const struct claims *claims)
 {
-	const struct list *item;
-	uint64_t due_ns = UINT64_MAX;
-
-	for (item = claims->work.next; item != &claims->work; item = item->next) {
-		const struct claim *claim = container_of(item, struct claim, work);
-
-		if (claim->due_ns < due_ns)
-			due_ns = claim->due_ns;
-	}
-	return due_ns;
+	return list_is_empty(&claims->work) ? UINT64_MAX : claims->due_ns;
 }
 
 uint64_t claims_lookups(const struct claims *claims)

@@ -51,7 +51,10 @@ void subject_seen(struct claims *claims, struct subject *subject, const char *pa
  */
 void claims_tick(struct claims *claims, uint64_t now_ns, bool all_names);
 
-/* When claims_tick() has something to ask again, UINT64_MAX if never. */
+/*
+ * When claims_tick() has something to ask again, or earlier if what was due has gone since;
+ * UINT64_MAX if never.
+ */
 uint64_t claims_due_ns(const struct claims *claims);
 
 /* Lets @n lookups through, however long they take: at start there is nobody waiting. */
