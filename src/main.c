@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The program: knows everyone, and wires them. One event loop over signals, the interval's timer,
- * the ring buffer and the reader of our output; no threads but that of the listener, which only
- * ever sees whole pages.
+ * The program: knows everyone, and wires them. One event loop; no threads but that of the listener,
+ * which only ever sees whole pages.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -28,10 +22,11 @@
 #include "src/exclusions.h"
 #include "src/host_root.h"
 #include "src/listener.h"
+#include "src/loop.h"
 #include "src/metrics.h"
+#include "src/notices.h"
 #include "src/options.h"
 #include "src/output.h"
-#include "src/pid_namespace.h"
 #include "src/privileges.h"
 #include "src/report.h"
 #include "src/resolve.h"
@@ -67,18 +62,8 @@ struct monitor {
 	uint64_t hierarchy_checked_ns;
 	bool hierarchy_settled;
 	uint64_t intervals;
-	int epoll_fd;
-	int signal_fd;
-	int timer_fd;
-	bool stop;
-};
-
-/* What woke the loop. */
-enum event {
-	EVENT_SIGNAL,
-	EVENT_TIMER,
-	EVENT_RING,
-	EVENT_READER,
+	struct loop *loop;
+	bool stop; /* the interval that is printed is the last one */
 };
 
 __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
@@ -209,8 +194,9 @@ static int update_exclusions(struct monitor *monitor, const struct snapshot *sna
 }
 
 /* How long epoll may wait before the resolver has something to retry. */
-static int resolver_timeout_ms(const struct monitor *monitor)
+static int resolver_timeout_ms(void *data)
 {
+	const struct monitor *monitor = data;
 	uint64_t due_ns = resolver_due_ns(monitor->resolver);
 	uint64_t earliest_ns = monitor->resolver_worked_ns + RESOLVER_WORK_NS;
 	uint64_t now = monotonic_ns();
@@ -222,8 +208,10 @@ static int resolver_timeout_ms(const struct monitor *monitor)
 	return due_ns <= now ? 0 : (int)((due_ns - now) / 1000000 % INT_MAX) + 1;
 }
 
-static void work_resolver(struct monitor *monitor)
+static void work_resolver(void *data)
 {
+	struct monitor *monitor = data;
+
 	if (resolver_timeout_ms(monitor) != 0)
 		return;
 	monitor->resolver_worked_ns = monotonic_ns();
@@ -391,35 +379,30 @@ static int print_interval(struct monitor *monitor)
 static int print_last_interval(struct monitor *monitor)
 {
 	monitor->stop = true;
+	loop_stop(monitor->loop);
 	if (monitor->listener)
 		listener_stop_asking(monitor->listener);
 	collector_detach(monitor->collector);
 	return print_interval(monitor);
 }
 
-static int on_signal(struct monitor *monitor)
+static int on_signal(void *data)
 {
-	struct signalfd_siginfo info;
-
-	if (read(monitor->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return 0;
-	return print_last_interval(monitor);
+	return print_last_interval(data);
 }
 
-/* Missed ticks (we were stopped, or the machine slept) become one longer interval. */
-static int on_timer(struct monitor *monitor)
+static int on_timer(void *data)
 {
-	uint64_t expirations;
+	struct monitor *monitor = data;
 
-	if (read(monitor->timer_fd, &expirations, sizeof(expirations)) != sizeof(expirations))
-		return 0;
 	if (monitor->options->intervals && monitor->intervals + 1 >= monitor->options->intervals)
 		return print_last_interval(monitor);
 	return print_interval(monitor);
 }
 
-static int on_ring(struct monitor *monitor)
+static int on_ring(void *data)
 {
+	struct monitor *monitor = data;
 	int r = collector_poll(monitor->collector);
 
 	if (r < 0)
@@ -427,101 +410,9 @@ static int on_ring(struct monitor *monitor)
 	return r;
 }
 
-static int dispatch(struct monitor *monitor, enum event event)
+static void on_error(int error, void *data)
 {
-	switch (event) {
-	case EVENT_SIGNAL:
-		return on_signal(monitor);
-	case EVENT_TIMER:
-		return on_timer(monitor);
-	case EVENT_RING:
-		return on_ring(monitor);
-	case EVENT_READER:
-		return -EPIPE;
-	}
-	return 0;
-}
-
-static int watch(struct monitor *monitor, int fd, uint32_t events, enum event event)
-{
-	struct epoll_event watched = { .events = events, .data.u32 = event };
-
-	return epoll_ctl(monitor->epoll_fd, EPOLL_CTL_ADD, fd, &watched) < 0 ? -errno : 0;
-}
-
-static int start_timer(struct monitor *monitor)
-{
-	uint64_t interval = monitor->options->interval_ns;
-	uint64_t first = collector_start_ns(monitor->collector) + interval;
-	struct itimerspec timer = {
-		.it_value = { (time_t)(first / NSEC_PER_SEC), (long)(first % NSEC_PER_SEC) },
-		.it_interval = { (time_t)(interval / NSEC_PER_SEC),
-				 (long)(interval % NSEC_PER_SEC) },
-	};
-
-	monitor->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (monitor->timer_fd < 0)
-		return -errno;
-	/*
-	 * Absolute deadlines, from when counting began: neither the time it takes to get ready nor
-	 * that to print adds up.
-	 */
-	return timerfd_settime(monitor->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL) < 0 ? -errno : 0;
-}
-
-static int open_signals(struct monitor *monitor)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP); /* the terminal is closed: what was counted still goes out */
-	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-		return -errno;
-	(void)signal(SIGPIPE, SIG_IGN);
-	monitor->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	return monitor->signal_fd < 0 ? -errno : stuck_init(&signals);
-}
-
-static int open_loop(struct monitor *monitor)
-{
-	int r;
-
-	monitor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (monitor->epoll_fd < 0)
-		return -errno;
-	r = start_timer(monitor);
-	if (r == 0)
-		r = watch(monitor, monitor->signal_fd, EPOLLIN, EVENT_SIGNAL);
-	if (r == 0)
-		r = watch(monitor, monitor->timer_fd, EPOLLIN, EVENT_TIMER);
-	if (r == 0)
-		r = watch(monitor, collector_fd(monitor->collector), EPOLLIN, EVENT_RING);
-	/* A pipe or socket tells when its reader has gone; a file cannot be watched, nor needs it.
-	 */
-	if (r == 0)
-		(void)watch(monitor, STDOUT_FILENO, 0, EVENT_READER);
-	return r;
-}
-
-static int loop(struct monitor *monitor)
-{
-	while (!monitor->stop) {
-		struct epoll_event event;
-		int n, r;
-
-		n = epoll_wait(monitor->epoll_fd, &event, 1, resolver_timeout_ms(monitor));
-		if (n < 0 && errno != EINTR)
-			return fail("cannot wait for events: %s", strerror(errno)), -EIO;
-		work_resolver(monitor);
-		if (n <= 0)
-			continue;
-		r = dispatch(monitor, (enum event)event.data.u32);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	fail("cannot wait for events: %s", strerror(error));
 }
 
 static bool still_reads(void *data)
@@ -529,35 +420,6 @@ static bool still_reads(void *data)
 	struct monitor *monitor = data;
 
 	return collector_can_read(monitor->collector);
-}
-
-static void say_hierarchy(const struct monitor *monitor)
-{
-	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(monitor->tree);
-	const char *problem = cgroup_tree_handle_problem(monitor->tree);
-
-	fprintf(stderr, "cgscope: cgroups: %s%s at %s (%s)\n", hierarchy->v1 ? "v1 " : "v2",
-		hierarchy->controller, hierarchy->mount,
-		hierarchy->by_evidence ? "containers were found there" : "the default here");
-	if (problem)
-		fprintf(stderr, "cgscope: cgroup handles cannot be used (%s), walking instead\n",
-			problem);
-}
-
-/*
- * In a container's own cgroup namespace all others are out of sight, and the host's root, which
- * shows them, was not to be had. A node in a container has its pods below; that is as it should be.
- */
-static void say_partial_view(const struct monitor *monitor)
-{
-	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(monitor->tree);
-
-	if (!cgroup_tree_is_whole(monitor->tree) && !hierarchy->by_evidence)
-		fprintf(stderr,
-			"cgscope: only this container's own cgroups are in sight at %s, so others have no "
-			"names: mount the host's root and give it as --host-root, or start the "
-			"container with --cgroupns=host\n",
-			hierarchy->mount);
 }
 
 /*
@@ -608,8 +470,8 @@ static int open_identity(struct monitor *monitor)
 	if (r < 0 && select_in_other_hierarchy(monitor) < 0)
 		return fail("%s", *error ? error : strerror(-r));
 	if (options->verbose)
-		say_hierarchy(monitor);
-	say_partial_view(monitor);
+		notice_hierarchy(monitor->tree, stderr);
+	notice_partial_view(monitor->tree, stderr);
 	r = resolver_new(monitor->root, monitor->tree, &monitor->resolver);
 	if (r < 0)
 		return fail("cannot set up the resolver: %s", strerror(-r));
@@ -703,56 +565,25 @@ static void monitor_done(struct monitor *monitor)
 	cgroup_tree_close(monitor->tree);
 	host_root_close(monitor->root);
 	exclusions_free(monitor->exclusions);
-	closep(&monitor->epoll_fd);
-	closep(&monitor->signal_fd);
-	closep(&monitor->timer_fd);
-}
-
-/*
- * In a PID namespace of our own, nothing outside of it is in sight. A node in a container has its
- * pods in there; that is as it should be.
- */
-static void say_own_pids(const struct monitor *monitor)
-{
-	bool named = monitor->options->n_pids;
-
-	if (!named && cgroup_tree_hierarchy(monitor->tree)->by_evidence)
-		return;
-	fprintf(stderr,
-		"cgscope: %sonly the processes of cgscope's own PID namespace are in sight: start it "
-		"with --pid=host (Docker) or hostPID: true (Kubernetes)\n",
-		named ? "--pid takes PIDs as the host has them, and " : "");
-}
-
-/* Not an error, since PIDs come and go; but mostly a typing error. */
-static void say_missing_pids(const struct monitor *monitor)
-{
-	const struct options *options = monitor->options;
-
-	if (pid_namespace_is_initial() == 0) {
-		/* PIDs are others here, so that there is nothing to ask. */
-		say_own_pids(monitor);
-		return;
-	}
-	for (size_t i = 0; i < options->n_pids; i++) {
-		if (kill(options->pids[i], 0) < 0 && errno == ESRCH)
-			fprintf(stderr, "cgscope: --pid %d: there is no such process now\n",
-				options->pids[i]);
-	}
+	loop_free(monitor->loop);
 }
 
 static int run_monitor(const struct options *options)
 {
-	_cleanup_(monitor_done) struct monitor monitor = {
-		.options = options,
-		.epoll_fd = -1,
-		.signal_fd = -1,
-		.timer_fd = -1,
+	_cleanup_(monitor_done) struct monitor monitor = { .options = options };
+	const struct loop_handlers handlers = {
+		.on_signal = on_signal,
+		.on_timer = on_timer,
+		.on_ring = on_ring,
+		.timeout_ms = resolver_timeout_ms,
+		.on_wake = work_resolver,
+		.on_error = on_error,
+		.data = &monitor,
 	};
 	const char *unmatched;
 	int r;
 
-	r = open_signals(&monitor);
+	r = loop_new(&handlers, &monitor.loop);
 	if (r < 0)
 		return fail("cannot watch for signals: %s", strerror(-r));
 	r = open_identity(&monitor); /* which checks the privileges first of all */
@@ -761,7 +592,7 @@ static int run_monitor(const struct options *options)
 	r = open_listener(&monitor);
 	if (r)
 		return r;
-	say_missing_pids(&monitor);
+	notice_pids(options, monitor.tree, stderr);
 	unmatched = selection_unmatched_glob(monitor.selection, monitor.tree);
 	if (unmatched)
 		fprintf(stderr, "cgscope: --cgroup \"%s\" matches no cgroup yet, waiting for one\n",
@@ -779,10 +610,11 @@ static int run_monitor(const struct options *options)
 		return r;
 	/* Loading parses the types of the whole kernel; give their memory back. */
 	(void)malloc_trim(0);
-	r = open_loop(&monitor);
+	r = loop_start(monitor.loop, collector_start_ns(monitor.collector), options->interval_ns,
+		       collector_fd(monitor.collector));
 	if (r < 0)
 		return fail("cannot set up the event loop: %s", strerror(-r));
-	r = loop(&monitor);
+	r = loop_run(monitor.loop);
 	/* A reader that has seen enough is no failure. */
 	return r == 0 || r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE;
 }

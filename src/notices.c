@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "notices.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+
+#include "pid_namespace.h"
+
+void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+	const char *problem = cgroup_tree_handle_problem(tree);
+
+	fprintf(err, "cgscope: cgroups: %s%s at %s (%s)\n", hierarchy->v1 ? "v1 " : "v2",
+		hierarchy->controller, hierarchy->mount,
+		hierarchy->by_evidence ? "containers were found there" : "the default here");
+	if (problem)
+		fprintf(err, "cgscope: cgroup handles cannot be used (%s), walking instead\n",
+			problem);
+}
+
+/*
+ * In a container's own cgroup namespace all others are out of sight, and the host's root, which
+ * shows them, was not to be had. A node in a container has its pods below; that is as it should be.
+ */
+void notice_partial_view(struct cgroup_tree *tree, FILE *err)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+
+	if (!cgroup_tree_is_whole(tree) && !hierarchy->by_evidence)
+		fprintf(err,
+			"cgscope: only this container's own cgroups are in sight at %s, so others have no "
+			"names: mount the host's root and give it as --host-root, or start the "
+			"container with --cgroupns=host\n",
+			hierarchy->mount);
+}
+
+/*
+ * In a PID namespace of our own, nothing outside of it is in sight. A node in a container has its
+ * pods in there; that is as it should be.
+ */
+static void notice_own_pids(const struct options *options, struct cgroup_tree *tree, FILE *err)
+{
+	bool named = options->n_pids;
+
+	if (!named && cgroup_tree_hierarchy(tree)->by_evidence)
+		return;
+	fprintf(err,
+		"cgscope: %sonly the processes of cgscope's own PID namespace are in sight: start it "
+		"with --pid=host (Docker) or hostPID: true (Kubernetes)\n",
+		named ? "--pid takes PIDs as the host has them, and " : "");
+}
+
+/* Not an error, since PIDs come and go; but mostly a typing error. */
+void notice_pids(const struct options *options, struct cgroup_tree *tree, FILE *err)
+{
+	if (pid_namespace_is_initial() == 0) {
+		/* PIDs are others here, so that there is nothing to ask. */
+		notice_own_pids(options, tree, err);
+		return;
+	}
+	for (size_t i = 0; i < options->n_pids; i++) {
+		if (kill(options->pids[i], 0) < 0 && errno == ESRCH)
+			fprintf(err, "cgscope: --pid %d: there is no such process now\n",
+				options->pids[i]);
+	}
+}
