@@ -8,8 +8,13 @@
 
 #include "cleanup.h"
 
-/* A deficit that is this many intervals old is no fold on its way but a lost one. */
-#define DEFICIT_INTERVALS_MAX 3
+/*
+ * A deficit that is this many ticks old is no fold on its way but a lost one. A tick is an
+ * interval, but no less than this: a fold in the ring also waits for the one before it, whose
+ * writer may be waiting for its CPU.
+ */
+#define DEFICIT_TICKS_MAX 3
+#define TICK_NS		  500000000ull
 
 #define SLOTS_MIN 256
 
@@ -55,7 +60,7 @@ struct row {
 	uint32_t max_epoch[2];
 	uint32_t slot;	/* in this interval's snapshot, which has the live sums; or NO_SLOT */
 	uint8_t groups; /* those of which some bucket, here or live, may not be 0 */
-	uint8_t idle_intervals;
+	uint8_t idle_ticks;
 };
 _Static_assert(sizeof(struct row) == ROW_ALIGN, "a row is a cache line");
 
@@ -119,6 +124,7 @@ struct ledger {
 	size_t errnos_size;
 	uint64_t settled; /* calls reported, then lost with a fold: deficits of forgotten rows */
 	uint64_t lost_reported;
+	uint64_t tick_ns; /* since the latest tick */
 };
 
 int ledger_new(bool by_thread, struct ledger **ret)
@@ -813,16 +819,16 @@ static bool row_is_balanced(const struct row *row, const struct row_detail *deta
  * Whether nothing more can come of it. A deficit that stays is a fold that was lost, if as much
  * was: @lost is what no other deficit has explained. Else the message is only held up.
  */
-static bool row_is_over(struct row *row, const struct row_detail *detail, uint64_t lost)
+static bool row_is_over(struct row *row, const struct row_detail *detail, uint64_t lost, bool tick)
 {
 	if (row->slot != NO_SLOT && row->slot != SLOT_FOLDED) {
-		row->idle_intervals = 0;
+		row->idle_ticks = 0;
 		return false;
 	}
 	if (row_is_balanced(row, detail))
 		return true;
-	if (row->idle_intervals < DEFICIT_INTERVALS_MAX) {
-		row->idle_intervals++;
+	if (row->idle_ticks < DEFICIT_TICKS_MAX) {
+		row->idle_ticks += tick;
 		return false;
 	}
 	return row_deficit(row, detail, NULL) <= lost;
@@ -933,11 +939,15 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
  * Forgets rows, and entries without any. An entry that was reported in this interval stays for
  * another: the snapshot points to it.
  */
-static int forget(struct ledger *ledger, uint64_t ring_lost)
+static int forget(struct ledger *ledger, uint64_t ring_lost, uint64_t duration_ns)
 {
 	size_t n_slots = ledger->n_slots;
-	bool removed = false;
+	bool removed = false, tick;
 
+	ledger->tick_ns += duration_ns;
+	tick = ledger->tick_ns >= TICK_NS;
+	if (tick)
+		ledger->tick_ns = 0;
 	for (size_t s = 0; s < ledger->n_slots; s++) {
 		struct entry *entry = ledger->slots[s].entry;
 
@@ -955,7 +965,7 @@ static int forget(struct ledger *ledger, uint64_t ring_lost)
 			const struct row_detail *detail = &entry->details[i];
 			struct row *row = &entry->rows[i];
 
-			if (row_is_over(row, detail, ring_lost - ledger->settled)) {
+			if (row_is_over(row, detail, ring_lost - ledger->settled, tick)) {
 				ledger->settled += row_deficit(row, detail, NULL);
 				entry_drop_row(entry, i);
 				ledger->n_rows--;
@@ -1017,5 +1027,5 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 		ledger->lost_reported = lost;
 	}
 	ledger->n_slots_used = 0;
-	return forget(ledger, ring_lost);
+	return forget(ledger, ring_lost, ret->duration_ns);
 }

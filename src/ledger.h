@@ -32,8 +32,9 @@ int ledger_live(struct ledger *ledger, const struct batch *batch, uint32_t n_cel
 
 /*
  * Ends the interval of @epoch: works out each row's difference, and forgets the rows of tasks that
- * are gone. @ring_lost: the calls in lost folds since the start. Fills @ret's rows, and adds to
- * its LOSS_RING_FULL; they are valid until the next call on the ledger. Returns 0 or -ENOMEM.
+ * are gone. @ring_lost: the calls in lost folds since the start. @ret has the interval's duration;
+ * fills its rows, and adds to its LOSS_RING_FULL; they are valid until the next call on the ledger.
+ * Returns 0 or -ENOMEM.
  */
 int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, struct snapshot *ret);
 

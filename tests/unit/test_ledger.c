@@ -131,12 +131,18 @@ static uint64_t total_count(const struct snapshot *snapshot)
 	return n;
 }
 
-static struct snapshot close_interval(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost)
+static struct snapshot close_interval_of(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost,
+					 uint64_t duration_ns)
 {
-	struct snapshot snapshot = { 0 };
+	struct snapshot snapshot = { .duration_ns = duration_ns };
 
 	assert_int_equal(ledger_close(ledger, epoch, ring_lost, &snapshot), 0);
 	return snapshot;
+}
+
+static struct snapshot close_interval(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost)
+{
+	return close_interval_of(ledger, epoch, ring_lost, 1000 * MS);
 }
 
 static int setup(void **state)
@@ -399,6 +405,35 @@ static void test_fold_long_on_its_way(void **state)
 	assert_int_equal(lost, 0);
 	assert_int_equal(close_interval(ledger, 31, 0).n_rows, 0);
 	assert_int_equal(ledger_rows(ledger), 0);
+}
+
+/* Nor is it taken for lost because others are, however many intervals end meanwhile. */
+static void test_fold_on_its_way_while_others_are_lost(void **state)
+{
+	struct ledger *ledger = *state;
+	uint64_t count = 0, lost = 0;
+	struct actor actor, late;
+	struct snapshot snapshot;
+	uint32_t epoch;
+
+	actor_init(&actor, 10, 10, 7, "app");
+	actor_calls(&actor, CALL_READ, 100);
+	actor_dump(&actor, ledger);
+	snapshot = close_interval_of(ledger, 1, 0, 10 * MS);
+	count += total_count(&snapshot);
+	actor_calls(&actor, CALL_READ, 20);
+	late = actor;
+	for (epoch = 2; epoch < 50; epoch++) {
+		snapshot = close_interval_of(ledger, epoch, 500, 10 * MS);
+		count += total_count(&snapshot);
+		lost += snapshot.lost[LOSS_RING_FULL];
+	}
+	actor_fold(&late, ledger);
+	snapshot = close_interval_of(ledger, epoch, 500, 10 * MS);
+	count += total_count(&snapshot);
+	lost += snapshot.lost[LOSS_RING_FULL];
+	assert_int_equal(count, 120);
+	assert_int_equal(lost, 500);
 }
 
 /* What was reported while it was live is not reported as lost once more. */
@@ -887,6 +922,7 @@ int main(void)
 		TEST(test_by_thread),
 		TEST(test_fold_on_its_way),
 		TEST(test_fold_long_on_its_way),
+		TEST(test_fold_on_its_way_while_others_are_lost),
 		TEST(test_lost_fold_of_reported_calls),
 		TEST(test_lost_fold_of_a_row_that_goes_on),
 		TEST(test_random_histories),
