@@ -5,6 +5,8 @@
  *	getppid=N getpgrp=N    that call, N times
  *	badclose=N             close(-1), N times: errors
  *	write=N                one byte to /dev/null, N times
+ *	strange=N              N calls of numbers that there are not, each another one
+ *	names=N                N times a name of its own, and getppid
  *	sleep=MS               one clock_nanosleep
  *	name=TEXT hexname=HEX  renames the thread
  *	stdin                  waits until standard input ends or has a byte
@@ -30,6 +32,8 @@
 
 #define THREADS_MAX 64
 #define COMM_MAX    15
+
+#define STRANGE_FIRST 100000
 
 static void fail(const char *what)
 {
@@ -76,6 +80,23 @@ static void set_name(const char *name)
 {
 	if (prctl(PR_SET_NAME, name) < 0)
 		fail("prctl");
+}
+
+static void call_strange(long n)
+{
+	while (n--)
+		syscall(STRANGE_FIRST + n);
+}
+
+static void take_names(long n)
+{
+	char name[32];
+
+	for (long i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "name-%ld", i);
+		set_name(name);
+		do_getppid();
+	}
 }
 
 static void set_hex_name(const char *hex)
@@ -191,6 +212,10 @@ static void one(const char *word)
 		set_name(value);
 	} else if (has_key(word, "hexname", &value)) {
 		set_hex_name(value);
+	} else if (has_key(word, "strange", &value)) {
+		call_strange(atol(value));
+	} else if (has_key(word, "names", &value)) {
+		take_names(atol(value));
 	} else if (strcmp(word, "stdin") == 0) {
 		char byte;
 
