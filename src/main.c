@@ -21,13 +21,13 @@
 #include "src/collector.h"
 #include "src/exclusions.h"
 #include "src/host_root.h"
-#include "src/listener.h"
 #include "src/loop.h"
 #include "src/metrics.h"
 #include "src/notices.h"
 #include "src/options.h"
 #include "src/output.h"
 #include "src/privileges.h"
+#include "src/publisher.h"
 #include "src/report.h"
 #include "src/resolve.h"
 #include "src/resolver.h"
@@ -40,9 +40,6 @@
 /* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
 #define SELECTION_CHECK_NS NSEC_PER_SEC
 
-/* The page of metrics may take a twentieth of the time: then short intervals go without one. */
-#define RENDER_SHARE 20
-
 /* How often a hybrid without containers is asked whether the first one is where we look for it. */
 #define HIERARCHY_CHECK_NS (10 * NSEC_PER_SEC)
 
@@ -54,9 +51,7 @@ struct monitor {
 	struct selection *selection;
 	struct collector *collector;
 	struct exclusions *exclusions;
-	struct metrics *metrics;   /* NULL without --listen, */
-	struct listener *listener; /* as is this */
-	uint64_t render_due_ns;
+	struct publisher *publisher; /* NULL without --listen */
 	uint64_t selection_checked_ns;
 	uint64_t resolver_worked_ns;
 	uint64_t hierarchy_checked_ns;
@@ -233,57 +228,21 @@ static bool cgroup_exists(const char *path, void *data)
 	return cgroup_tree_id(monitor->tree, path, &id) != -ENOENT;
 }
 
-static int publish_metrics(struct monitor *monitor)
+static void read_self(struct metrics_self *ret, void *data)
 {
+	struct monitor *monitor = data;
 	struct collector_stats collector_now;
 	struct resolver_stats resolver_now;
-	struct metrics_self self;
-	uint64_t start = monotonic_ns(), number;
-	char *page;
-	size_t n;
-	int r;
 
-	if (start < monitor->render_due_ns || !listener_has_room(monitor->listener))
-		return 0;
 	collector_stats(monitor->collector, &collector_now);
 	resolver_stats(monitor->resolver, &resolver_now);
-	self = (struct metrics_self){
+	*ret = (struct metrics_self){
 		.libbpf_version = collector_libbpf_version(),
 		.attached = collector_is_attached(monitor->collector),
 		.unresolved = resolver_now.unresolved,
 		.bpf_run_time_ns = collector_now.run_time_ns,
 		.bpf_runs = collector_now.run_count,
 	};
-	metrics_read_process(&self.process);
-	r = metrics_render(monitor->metrics, &self, &page, &n, &number);
-	if (r == 0)
-		r = listener_publish(monitor->listener, page, n, number);
-	monitor->render_due_ns = monotonic_ns() + RENDER_SHARE * (monotonic_ns() - start);
-	return r;
-}
-
-/* Series are by container and of all calls, whatever the rows of the output are. */
-static int add_metrics(struct monitor *monitor, const struct snapshot *snapshot,
-		       const struct report_source *source, const struct report *report)
-{
-	_cleanup_(report_freep) struct report *whole = NULL;
-	struct options options = *monitor->options;
-	struct metrics_served served;
-	int r;
-
-	if (options.by != ROW_CONTAINER || options.top) {
-		options.by = ROW_CONTAINER;
-		options.top = 0;
-		r = report_build(snapshot, source, &options, &whole);
-		if (r < 0)
-			return r;
-		report = whole;
-	}
-	listener_served(monitor->listener, &served.last, &served.last_but_one);
-	r = metrics_add(monitor->metrics, report, &served, cgroup_exists, monitor);
-	if (r == 0)
-		r = publish_metrics(monitor);
-	return r;
 }
 
 static int is_container(const char *path, uint64_t id, void *data)
@@ -363,12 +322,9 @@ static int print_interval(struct monitor *monitor)
 		return r;
 	}
 	monitor->intervals++;
-	if (monitor->listener) {
-		r = add_metrics(monitor, &snapshot, &source, report);
-		if (r < 0)
-			return fail("cannot sum up the metrics: %s", strerror(-r)), r;
-		listener_interval_out(monitor->listener);
-	}
+	r = publisher_add(monitor->publisher, &snapshot, &source, report);
+	if (r < 0)
+		return fail("cannot sum up the metrics: %s", strerror(-r)), r;
 	check_hierarchy(monitor);
 	r = update_exclusions(monitor, &snapshot);
 	if (r < 0)
@@ -380,8 +336,7 @@ static int print_last_interval(struct monitor *monitor)
 {
 	monitor->stop = true;
 	loop_stop(monitor->loop);
-	if (monitor->listener)
-		listener_stop_asking(monitor->listener);
+	publisher_stop_asking(monitor->publisher);
 	collector_detach(monitor->collector);
 	return print_interval(monitor);
 }
@@ -518,47 +473,39 @@ static int open_collector(struct monitor *monitor)
 	return 0;
 }
 
-/* Before privileges are dropped: a port below 1024 takes one. */
-static int open_listener(struct monitor *monitor)
+static bool is_attached(void *data)
+{
+	const struct monitor *monitor = data;
+
+	return collector_is_attached(monitor->collector);
+}
+
+static int open_publisher(struct monitor *monitor)
 {
 	const struct options *options = monitor->options;
+	const struct publisher_source source = {
+		.read_self = read_self,
+		.cgroup_exists = cgroup_exists,
+		.is_attached = is_attached,
+		.data = monitor,
+	};
 	char error[256] = "";
 	int r;
 
 	if (!options->listen)
 		return 0;
-	r = listener_open(options->listen, &monitor->listener, error, sizeof(error));
+	r = publisher_open(options, &source, &monitor->publisher, error, sizeof(error));
 	if (r < 0)
 		return fail("--listen: %s", *error ? error : strerror(-r));
 	if (options->verbose)
-		fprintf(stderr, "cgscope: listening on %s\n", listener_address(monitor->listener));
-	r = metrics_new(options->metrics_syscalls, &monitor->metrics);
-	return r < 0 ? fail("%s", strerror(-r)) : 0;
-}
-
-static bool is_attached(void *data)
-{
-	return collector_is_attached(data);
-}
-
-/* After privileges are dropped: its thread has those that there are when it starts. */
-static int start_listener(struct monitor *monitor)
-{
-	int r;
-
-	if (!monitor->listener)
-		return 0;
-	r = publish_metrics(monitor);
-	if (r == 0)
-		r = listener_start(monitor->listener, monitor->options->interval_ns, is_attached,
-				   monitor->collector);
-	return r < 0 ? fail("cannot start the listener: %s", strerror(-r)) : 0;
+		fprintf(stderr, "cgscope: listening on %s\n",
+			publisher_address(monitor->publisher));
+	return 0;
 }
 
 static void monitor_done(struct monitor *monitor)
 {
-	listener_close(monitor->listener);
-	metrics_free(monitor->metrics);
+	publisher_close(monitor->publisher);
 	collector_close(monitor->collector);
 	resolver_free(monitor->resolver);
 	selection_free(monitor->selection);
@@ -589,7 +536,7 @@ static int run_monitor(const struct options *options)
 	r = open_identity(&monitor); /* which checks the privileges first of all */
 	if (r)
 		return r;
-	r = open_listener(&monitor);
+	r = open_publisher(&monitor);
 	if (r)
 		return r;
 	notice_pids(options, monitor.tree, stderr);
@@ -605,9 +552,9 @@ static int run_monitor(const struct options *options)
 	if (r < 0)
 		return fail("cannot give up the capabilities that are not needed any more: %s",
 			    strerror(-r));
-	r = start_listener(&monitor);
-	if (r)
-		return r;
+	r = publisher_start(monitor.publisher);
+	if (r < 0)
+		return fail("cannot start the listener: %s", strerror(-r));
 	/* Loading parses the types of the whole kernel; give their memory back. */
 	(void)malloc_trim(0);
 	r = loop_start(monitor.loop, collector_start_ns(monitor.collector), options->interval_ns,
