@@ -82,7 +82,7 @@ static void f12_not_restarted(void **state)
 
 static void f12_nanosleep_victim(void *data)
 {
-	struct timespec time = { .tv_nsec = 500 * MS };
+	struct timespec time = { .tv_sec = 1 };
 
 	victim_check(syscall(SYS_nanosleep, &time, NULL) == 0);
 }
@@ -104,7 +104,8 @@ static void f12_restart_syscall(void **state)
 	lab_settle(lab);
 	lab_expect(lab, .call = "nanosleep", .count = 1, .interrupted = 1);
 	lab_expect(lab, .call = "restart_syscall", .count = 1);
-	lab_assert(lab, lab_sum(lab, .call = NULL).time_ns >= 450 * MS);
+	/* All of the sleep but the stop, which on a busy machine takes its time. */
+	lab_assert(lab, lab_sum(lab, .call = NULL).time_ns >= 500 * MS);
 }
 
 static void f12_epoll_victim(void *data)
