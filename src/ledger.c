@@ -100,6 +100,7 @@ struct entry {
 	uint32_t n_rows;
 	uint32_t rows_size;
 	uint32_t n_strange; /* rows of numbers from CALL_NR_STRANGE on */
+	uint32_t next_row;  /* behind that of the latest cell */
 };
 
 /* With the hash, since each look at an entry is a cache miss. */
@@ -268,7 +269,10 @@ static struct entry *look_up(const struct ledger *ledger, const struct snapshot_
 	for (size_t i = hash & mask; ledger->slots[i].entry; i = (i + 1) & mask) {
 		const struct slot *slot = &ledger->slots[i];
 
-		if (slot->hash == hash && task_equal(slot->entry, task, task_start_ns))
+		if (slot->hash != hash)
+			continue;
+		__builtin_prefetch(&slot->entry->rows);
+		if (task_equal(slot->entry, task, task_start_ns))
 			return slot->entry;
 	}
 	return NULL;
@@ -645,10 +649,10 @@ static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < n_cells; i++) {
-		r = find_row(ledger, entry, &batch->cells[i], i ? indices[i - 1] + 1 : 0,
-			     &indices[i]);
+		r = find_row(ledger, entry, &batch->cells[i], entry->next_row, &indices[i]);
 		if (r < 0)
 			return r;
+		entry->next_row = indices[i] + 1 < entry->n_rows ? indices[i] + 1 : 0;
 		__builtin_prefetch(&entry->rows[indices[i]], 1);
 		__builtin_prefetch(&entry->details[indices[i]], 1);
 	}
@@ -935,6 +939,22 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 	return 0;
 }
 
+/* For loops over all entries: fetches what they come to soon, since entries lie about in memory. */
+static void fetch_ahead(const struct ledger *ledger, size_t s)
+{
+	const struct entry *far = s + 8 < ledger->n_slots ? ledger->slots[s + 8].entry : NULL;
+	const struct entry *near = s + 4 < ledger->n_slots ? ledger->slots[s + 4].entry : NULL;
+
+	if (far) {
+		__builtin_prefetch(far);
+		__builtin_prefetch(&far->rows);
+	}
+	if (near && near->n_rows) {
+		__builtin_prefetch(near->rows, 1);
+		__builtin_prefetch(near->details, 1);
+	}
+}
+
 /*
  * Forgets rows, and entries without any. An entry that was reported in this interval stays for
  * another: the snapshot points to it.
@@ -951,6 +971,7 @@ static int forget(struct ledger *ledger, uint64_t ring_lost, uint64_t duration_n
 	for (size_t s = 0; s < ledger->n_slots; s++) {
 		struct entry *entry = ledger->slots[s].entry;
 
+		fetch_ahead(ledger, s);
 		if (!entry)
 			continue;
 		if (entry->n_rows == 0) {
@@ -1012,6 +1033,7 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 	int r;
 
 	for (size_t s = 0; s < ledger->n_slots; s++) {
+		fetch_ahead(ledger, s);
 		if (!ledger->slots[s].entry)
 			continue;
 		r = entry_close(ledger, ledger->slots[s].entry, epoch, &n_errnos, &deficit);
