@@ -53,6 +53,7 @@ int exclusions_add(struct exclusions *exclusions, uint64_t id)
 {
 	int r;
 
+	/* What it did before, or a call that it was in, may still come. */
 	if (find(exclusions, id) < exclusions->n)
 		return 0;
 	/* Room first: what the kernel leaves out and is not known of here would stay out. */

@@ -119,7 +119,6 @@ static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 				  identity);
 }
 
-/* What it did before, or a call that it was in, may still come. */
 static int exclude(struct monitor *monitor, uint64_t cgroup_id)
 {
 	int r = exclusions_add(monitor->exclusions, cgroup_id);
