@@ -22,15 +22,18 @@ class Cache:
         os.makedirs(self.directory, exist_ok=True)
 
     @contextlib.contextmanager
-    def locked(self):
-        """One at a time, of all that use this cache."""
-        with open(os.path.join(self.directory, "lock"), "w", encoding="utf-8") as file:
+    def _locked(self, name):
+        with open(os.path.join(self.directory, name + ".lock"), "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def get(self, name, make):
         """The directory @name, which @make(directory) fills if it is missing or old; the old one
-        serves on where that cannot be done."""
+        serves on where that cannot be done. Who else asks for it meanwhile waits."""
+        with self._locked(name):
+            return self._get(name, make)
+
+    def _get(self, name, make):
         path = os.path.join(self.directory, name)
         there = os.path.isdir(path)
         if there and time.time() - os.stat(path).st_mtime < KEEP_DAYS * 86400:
