@@ -78,7 +78,8 @@ class Ends(unittest.TestCase):
         # The first capset(2) drops privileges: the programs are attached.
         slow = ['strace', '-qq', '-o', '/dev/null', '-e', 'trace=capset', '-e',
                 'inject=capset:delay_enter=600000:when=1']
-        records = intervals(harness.monitor_once('-n', '3', interval=1, wrapper=slow))
+        records = intervals(harness.monitor_once('-n', '3', interval=1, wrapper=slow,
+                                                 env=harness.traced_environ()))
         self.assertEqual(len(records), 3)
         for record in records:
             self.assertAlmostEqual(record['interval_s'], 1, delta=0.2)

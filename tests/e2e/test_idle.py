@@ -115,7 +115,7 @@ class Idle(unittest.TestCase):
                 (*OPENS, 'getdents64', 'newfstatat', 'bpf')), harness.CGSCOPE, '-i', '1',
                 '-n', str(INTERVALS + 1), '-o', 'json', *harness.ROOT_OPTIONS],
                 check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120,
-                env=dict(os.environ, PATH=private.PATH))
+                env=dict(harness.traced_environ(), PATH=private.PATH))
             with open(log, encoding='utf-8', errors='replace') as f:
                 calls = f.read().splitlines()
         starts = [n for n, line in enumerate(calls) if 'BPF_ITER_CREATE' in line]
