@@ -44,6 +44,13 @@ static pid_t plain_fork(void)
 	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 }
 
+/* Sanitizers make _exit() more than this one call. */
+_Noreturn static void plain_exit(void)
+{
+	(void)syscall(SYS_exit_group, 0);
+	__builtin_unreachable();
+}
+
 static void plain_wait(void)
 {
 	victim_check(syscall(SYS_wait4, -1, NULL, 0, NULL) > 0);
@@ -60,7 +67,7 @@ static void fork_often(const struct load *load)
 	for (int i = 0; i < load->n_forks; i++) {
 		if (plain_fork() == 0) {
 			(void)syscall(SYS_getppid);
-			_exit(0);
+			plain_exit();
 		}
 		plain_wait();
 	}
@@ -99,7 +106,7 @@ static void load_victim(void *data)
 				spin(load);
 			else
 				fork_often(load);
-			_exit(0);
+			plain_exit();
 		}
 	}
 	for (int i = 0; i < SPINNERS + FORKERS; i++)
@@ -166,7 +173,8 @@ static void run_load(struct lab *lab, enum guard guard)
 	lab_assert(lab, sum.count + lost == truth);
 	lab_assert(lab, sum.errors == 0 && sum.interrupted == 0);
 	if (!kernel_preempts_programs()) {
-		lab_expect_nothing_lost(lab);
+		/* What others lose in the ring meanwhile is none of ours. */
+		lab_assert(lab, lost == 0);
 		lab_assert(lab, sum.denied == 0);
 		lab_expect(lab, .call = "getppid",
 			   .count = SPINNERS * (uint64_t)CALLS + FORKERS * (uint64_t)FORKS);
