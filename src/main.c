@@ -4,6 +4,7 @@
  * which only ever sees whole pages.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdarg.h>
@@ -588,6 +589,21 @@ static int run(const struct options *options)
 	return EXIT_FAILURE;
 }
 
+/* Whatever is opened next takes the lowest number: what is closed here must not become the output.
+ */
+static int hold_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (fd == STDOUT_FILENO)
+			return fail("standard output is closed: there is nowhere to print to");
+		if (open("/dev/null", O_RDWR) != fd)
+			return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
 /* Larger than any line, so that each leaves in one write. Given, since glibc ignores a mere size.
  */
 static char stdout_buffer[4 * JSON_LINE_MAX];
@@ -597,7 +613,11 @@ int main(int argc, char **argv)
 	_cleanup_(options_done) struct options options = { 0 };
 	char host_name[256] = "localhost";
 	char error[512];
+	int r;
 
+	r = hold_standard_files();
+	if (r)
+		return r;
 	(void)setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
 	(void)gethostname(host_name, sizeof(host_name) - 1);
 	switch (options_parse(argc, argv, host_name, &options, error, sizeof(error))) {

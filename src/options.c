@@ -372,8 +372,9 @@ static const struct option_spec specs[] = {
 	  set_top },
 	{ 'o', "output", "text|json", "output format (default text)", set_output },
 	{ 0, "in-flight", "MS",
-	  "report calls that have not returned for at least MS\n"
-	  "milliseconds (default 1000); 0 turns it off",
+	  "report calls made since the start that have not\n"
+	  "returned for at least MS milliseconds (default 1000);\n"
+	  "0 turns it off",
 	  set_in_flight },
 	{ 0, "listen", "ADDR:PORT",
 	  "also serve /metrics, /healthz and /readyz; :PORT is all\n"

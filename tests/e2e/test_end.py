@@ -125,6 +125,22 @@ class Ends(unittest.TestCase):
                 self.assertEqual(process.stderr.read(), b'')
                 process.stderr.close()
 
+    def test_closed_output(self):
+        """Nothing that cgscope opens for itself becomes its output, or its input."""
+        for command in '-n 1 -i 0.1', 'check', 'resolve /', '--help':
+            with self.subTest(command):
+                result = subprocess.run(['/bin/sh', '-c', f'exec "$0" {command} >&-', harness.CGSCOPE], timeout=30,
+                                        check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(b'standard output is closed', result.stderr)
+                self.assertEqual(result.stderr.count(b'\n'), 1, result.stderr)
+        for closed in '<&-', '2>&-':
+            with self.subTest(closed):
+                result = subprocess.run(['/bin/sh', '-c', f'exec "$0" -n 1 -i 0.1 {closed}', harness.CGSCOPE],
+                                        timeout=30, check=False, stdout=subprocess.PIPE)
+                self.assertEqual(result.returncode, 0)
+                self.assertTrue(result.stdout.startswith(b'# '))
+
     def test_full_disk(self):
         for output in 'text', 'json':
             with self.subTest(output=output), open('/dev/full', 'wb') as full:
