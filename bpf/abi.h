@@ -51,7 +51,6 @@ enum call_trait {
 	TRAIT_BYTES_MASK = 0x0f,
 	TRAIT_NO_RETURN = 0x10, /* exit, exit_group: counted on entry */
 	TRAIT_SIGRETURN = 0x20, /* the value at exit is a restored register */
-	TRAIT_FORK = 0x40,	/* a new task's first event is its exit, with 0 */
 	TRAIT_EXCLUDED = 0x80,	/* --syscall names others */
 };
 

@@ -45,6 +45,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define NOTE_SKIPPED 0x01 /* it is in a call that a filter leaves out */
 #define NOTE_ENTRY   0x02 /* a copy has acted on the entry, the last one has not come by yet */
 #define NOTE_EXIT    0x04 /* the same of the exit */
+#define NOTE_SEEN    0x08 /* it has made calls since counting began, by which no record was made */
 
 #define PID_NAMESPACE_LEVELS 32 /* MAX_PID_NS_LEVEL */
 
@@ -266,7 +267,8 @@ static __always_inline bool take_event(u8 *note, u32 copy, u8 taken)
 			*note &= ~taken;
 		return false;
 	}
-	*note = (taken == NOTE_EXIT ? *note & NOTE_SKIPPED : 0) | (last ? 0 : taken);
+	*note = (*note & (taken == NOTE_EXIT ? NOTE_SEEN | NOTE_SKIPPED : NOTE_SEEN)) |
+		(last ? 0 : taken);
 	return true;
 }
 
@@ -816,7 +818,7 @@ static __always_inline void on_entry(u32 nr, u32 copy)
 			if (settings.copies == 1)
 				note = note_of(task);
 			if (note) {
-				*note |= NOTE_SKIPPED;
+				*note |= NOTE_SEEN | NOTE_SKIPPED;
 				return;
 			}
 		}
@@ -929,15 +931,21 @@ static __always_inline bool passes_seccomp(const struct task_struct *task, u32 n
 }
 
 /*
- * Whether an exit without an entry is that of a call refused before it began. If entries may have
- * been left out, there has to be someone who refuses calls, or the result of a call that the kernel
+ * Whether there is someone who may have refused this call, or the result of a call that the kernel
  * did not carry out: a tracer that refused it may have gone meanwhile.
  */
-static __always_inline bool is_denied(const struct task_struct *task, u32 nr, u32 abi, s64 ret)
+static __always_inline bool may_be_denied(const struct task_struct *task, u32 nr, u32 abi, s64 ret)
 {
-	if (settings.copies == 1 || task->ptrace || ret == -ENOSYS)
+	if (task->ptrace || ret == -ENOSYS)
 		return true;
 	return task->seccomp.mode && !passes_seccomp(task, nr, abi);
+}
+
+/* Whether an exit without an entry, of a task with a record, is that of a call refused before it
+ * began. */
+static __always_inline bool is_denied(const struct task_struct *task, u32 nr, u32 abi, s64 ret)
+{
+	return settings.copies == 1 || may_be_denied(task, nr, abi, ret);
 }
 
 /*
@@ -993,21 +1001,22 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 }
 
 /*
- * Whether this exit, a task's first event, is of a call refused before it began. Where a task has
- * an exit at birth it is never the first. Elsewhere it is, if the task is younger than counting, as
- * no call of its own can then have begun unseen.
+ * Whether this exit of a task that has no record is of a call refused before it began, and not of
+ * one that began unseen: before counting, or in the task's parent. It is if the task was @seen to
+ * make other calls since, or where it has no exit at birth and is younger than counting. Who comes
+ * back with 0 may be a fork's child, or have come from another TID by an exec.
  */
-static __always_inline bool is_refused_first_call(struct task_struct *task, s64 ret)
+static __always_inline bool is_refused_first_call(struct task_struct *task, bool seen, s64 ret)
 {
 	u32 nr, abi;
 
-	if (EXITS_AT_BIRTH || task->start_boottime < control.began_boot_ns)
+	if (!seen && (EXITS_AT_BIRTH || task->start_boottime < control.began_boot_ns))
+		return false;
+	if (ret == 0)
 		return false;
 	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
-	if (ret == 0 && (call_traits(nr, abi) & TRAIT_FORK))
-		return false;
-	return is_denied(task, nr, abi, ret);
+	return may_be_denied(task, nr, abi, ret);
 }
 
 static __always_inline void on_exit(s64 ret, u32 copy)
@@ -1035,7 +1044,7 @@ static __always_inline void on_exit(s64 ret, u32 copy)
 		if (!control.enabled)
 			return;
 		record = record_new(task);
-		if (!record || !is_refused_first_call(task, ret))
+		if (!record || !is_refused_first_call(task, note && (*note & NOTE_SEEN), ret))
 			return;
 	}
 	if (record->phase != PHASE_MEASURED) {

@@ -679,6 +679,59 @@ static void verdicts_of_other_generations(void **state)
 	lab_close(lab);
 }
 
+/*
+ * One that was there before us, and of whose kind others have been left out: it leaves no record,
+ * and its first exit alone is no call from before us.
+ */
+struct hunted {
+	unsigned ready;
+	unsigned go;
+};
+
+static void hunted_before_us(void *data)
+{
+	struct hunted *hunted = data;
+
+	victim_check(seccomp_deny(SYS_getsid) == 0);
+	__atomic_store_n(&hunted->ready, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&hunted->go, __ATOMIC_ACQUIRE))
+		;
+	victim_check(prctl(PR_SET_NAME, HUNTED) == 0);
+	call_often(SYS_getsid, 1);
+	call_often(SYS_getppid, 3);
+	call_often(SYS_getsid, 1);
+}
+
+static void left_out_victim(void *data)
+{
+	(void)data;
+	call_often(SYS_getuid, 10);
+}
+
+static void f2_denied_first_of_one_left_out(void **state)
+{
+	struct hunted *hunted = lab_shared(sizeof(*hunted));
+	struct lab *first = lab_open(&(struct collector_options){ 0 });
+	const char *name = HUNTED;
+	struct lab *lab;
+	pid_t pid = lab_start(first, hunted_before_us, hunted);
+
+	lab_wait_for(first, &hunted->ready, 1);
+	lab = open_with_comms(&name, 1);
+	lab_also(lab, lab_group(first));
+	(void)lab_run(lab, left_out_victim, NULL);
+	__atomic_store_n(&hunted->go, 1, __ATOMIC_RELEASE);
+	lab_reap(lab, pid, 0);
+	lab_settle(lab);
+	lab_expect(lab, .call = "getsid", .denied = 2);
+	lab_expect(lab, .call = "getppid", .count = 3);
+	lab_expect(lab, .call = "getuid");
+	lab_expect(lab, .call = "prctl");
+	lab_expect_nothing_lost(lab);
+	lab_close(lab);
+	lab_close(first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -691,6 +744,7 @@ int main(void)
 		lab_test(only_these_pids),
 		lab_test(only_these_calls),
 		lab_test(f2_denied_first_under_a_selected_name),
+		lab_test(f2_denied_first_of_one_left_out),
 		lab_test(f3_denied_right_after_birth),
 		lab_test(f35_moved_out_of_an_excluded_cgroup),
 		lab_test(f30_renamed_within_a_call),
