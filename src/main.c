@@ -228,18 +228,20 @@ static bool cgroup_exists(const char *path, void *data)
 	return cgroup_tree_id(monitor->tree, path, &id) != -ENOENT;
 }
 
+static bool cgroup_is_resolved(uint64_t id, void *data)
+{
+	return identify(id, data)->resolved;
+}
+
 static void read_self(struct metrics_self *ret, void *data)
 {
 	struct monitor *monitor = data;
 	struct collector_stats collector_now;
-	struct resolver_stats resolver_now;
 
 	collector_stats(monitor->collector, &collector_now);
-	resolver_stats(monitor->resolver, &resolver_now);
 	*ret = (struct metrics_self){
 		.libbpf_version = collector_libbpf_version(),
 		.attached = collector_is_attached(monitor->collector),
-		.unresolved = resolver_now.unresolved,
 		.bpf_run_time_ns = collector_now.run_time_ns,
 		.bpf_runs = collector_now.run_count,
 	};
@@ -486,6 +488,7 @@ static int open_publisher(struct monitor *monitor)
 	const struct publisher_source source = {
 		.read_self = read_self,
 		.cgroup_exists = cgroup_exists,
+		.cgroup_is_resolved = cgroup_is_resolved,
 		.is_attached = is_attached,
 		.data = monitor,
 	};

@@ -344,6 +344,8 @@ static struct group *group_of_container(struct metrics *metrics, const struct id
 		join_group(member, group);
 	}
 	member->seen_interval = metrics->n_intervals;
+	member->cgroup_id = identity->cgroup_id;
+	member->is_resolved = identity->resolved;
 	return describe(member, line.data, identity) == 0 ? group : NULL;
 }
 
@@ -516,10 +518,10 @@ static void forget_in_flight(struct metrics *metrics)
 
 /*
  * A cgroup can be removed between the reading of an interval and this look, so a container has
- * ended only if the interval after that has nothing of it any more.
+ * ended only if the interval after that has nothing of it any more. And one that is silent can get
+ * its name without a row that would tell.
  */
-static void sweep_members(struct metrics *metrics,
-			  bool (*exists)(const char *cgroup_path, void *data), void *data)
+static void sweep_members(struct metrics *metrics, const struct metrics_cgroups *cgroups)
 {
 	struct list *item, *next;
 
@@ -528,9 +530,13 @@ static void sweep_members(struct metrics *metrics,
 	metrics->swept_ns = metrics->elapsed_ns;
 	for (item = metrics->all_members.next; item != &metrics->all_members; item = next) {
 		struct member *member = container_of(item, struct member, all);
-		bool is_gone = !member->cgroup_path || !exists(member->cgroup_path, data);
+		bool is_gone = !member->cgroup_path ||
+			       !cgroups->exists(member->cgroup_path, cgroups->data);
 
 		next = item->next;
+		if (!member->is_resolved && !is_gone)
+			member->is_resolved =
+				cgroups->is_resolved(member->cgroup_id, cgroups->data);
 		if (is_gone && member->was_gone && member->seen_interval != metrics->n_intervals)
 			end_member(metrics, member);
 		else
@@ -564,8 +570,7 @@ static void drop_ended_groups(struct metrics *metrics, const struct metrics_serv
 }
 
 int metrics_add(struct metrics *metrics, const struct report *report,
-		const struct metrics_served *served,
-		bool (*exists)(const char *cgroup_path, void *data), void *data)
+		const struct metrics_served *served, const struct metrics_cgroups *cgroups)
 {
 	int result = 0;
 
@@ -584,6 +589,6 @@ int metrics_add(struct metrics *metrics, const struct report *report,
 		if (r < 0)
 			result = r;
 	}
-	sweep_members(metrics, exists, data);
+	sweep_members(metrics, cgroups);
 	return result;
 }

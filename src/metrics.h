@@ -31,7 +31,6 @@ struct metrics_process {
 struct metrics_self {
 	const char *libbpf_version;
 	bool attached;
-	uint32_t unresolved;	  /* containers */
 	uint64_t bpf_run_time_ns; /* both 0 where the kernel does not count them */
 	uint64_t bpf_runs;
 	struct metrics_process process;
@@ -43,6 +42,14 @@ struct metrics_served {
 	uint64_t last_but_one;
 };
 
+/* What is asked about the containers that have series, at most once a second. */
+struct metrics_cgroups {
+	bool (*exists)(const char *path, void *data);
+	/* Whether names are known by now; asked while they are not. */
+	bool (*is_resolved)(uint64_t cgroup_id, void *data);
+	void *data;
+};
+
 /*
  * At most @calls_max calls of a container have series of their own, for as long as it has any.
  * Returns 0 or -ENOMEM.
@@ -52,13 +59,11 @@ void metrics_free(struct metrics *metrics);
 
 /*
  * Adds one interval. @report must be by container and whole, without --top: calls get their own
- * series in the order of its rows, half of which are kept for those that come again. @exists says
- * whether the cgroup at a path is still there. Returns 0 or -ENOMEM; then what did not fit is
- * missing.
+ * series in the order of its rows, half of which are kept for those that come again. Returns 0 or
+ * -ENOMEM; then what did not fit is missing.
  */
 int metrics_add(struct metrics *metrics, const struct report *report,
-		const struct metrics_served *served,
-		bool (*exists)(const char *cgroup_path, void *data), void *data);
+		const struct metrics_served *served, const struct metrics_cgroups *cgroups);
 
 /*
  * Prints all series to a buffer of *@ret_n bytes, to be freed, and numbers the pages from 1.

@@ -325,6 +325,20 @@ static void add_lost(struct page *page, const struct metrics *metrics)
 		   metrics->lost[LOSS_BYTES_UNREAD]);
 }
 
+/* Of those that cgscope_containers counts, so that one can be held against the other. */
+static uint64_t count_unresolved(const struct metrics *metrics)
+{
+	uint64_t n = 0;
+
+	for (const struct list *item = metrics->all_members.next; item != &metrics->all_members;
+	     item = item->next) {
+		const struct member *member = container_of(item, struct member, all);
+
+		n += !member->is_resolved;
+	}
+	return n;
+}
+
 static void add_self(struct page *page, const struct metrics *metrics,
 		     const struct metrics_self *self)
 {
@@ -338,7 +352,8 @@ static void add_self(struct page *page, const struct metrics *metrics,
 		   "Containers that are there and have made a call since cgscope started.",
 		   metrics->members.n);
 	add_single(page, "cgscope_unresolved_containers", "gauge",
-		   "Containers known by their id only.", self->unresolved);
+		   "Those of cgscope_containers that are known by their id only.",
+		   count_unresolved(metrics));
 	if (!self->bpf_runs)
 		return;
 	add_single_s(page, "cgscope_bpf_run_time_seconds_total", "counter",

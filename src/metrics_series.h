@@ -76,7 +76,9 @@ struct member {
 	char *cgroup_path;
 	char *container_id;
 	char *info; /* the labels of cgscope_container_info */
+	uint64_t cgroup_id;
 	uint64_t seen_interval;
+	bool is_resolved;
 	bool was_gone; /* when last looked for */
 };
 

@@ -16,6 +16,7 @@
 struct publisher {
 	const struct options *options;
 	struct publisher_source source;
+	struct metrics_cgroups cgroups;
 	struct metrics *metrics;
 	struct listener *listener;
 	uint64_t render_due_ns;
@@ -36,6 +37,11 @@ int publisher_open(const struct options *options, const struct publisher_source 
 		return -ENOMEM;
 	publisher->options = options;
 	publisher->source = *source;
+	publisher->cgroups = (struct metrics_cgroups){
+		.exists = source->cgroup_exists,
+		.is_resolved = source->cgroup_is_resolved,
+		.data = source->data,
+	};
 	r = listener_open(options->listen, &publisher->listener, ret_error, error_size);
 	if (r == 0)
 		r = metrics_new(options->metrics_syscalls, &publisher->metrics);
@@ -117,8 +123,7 @@ int publisher_add(struct publisher *publisher, const struct snapshot *snapshot,
 		report = whole;
 	}
 	listener_served(publisher->listener, &served.last, &served.last_but_one);
-	r = metrics_add(publisher->metrics, report, &served, publisher->source.cgroup_exists,
-			publisher->source.data);
+	r = metrics_add(publisher->metrics, report, &served, &publisher->cgroups);
 	if (r == 0)
 		r = publish(publisher);
 	if (r < 0)

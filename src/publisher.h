@@ -19,6 +19,7 @@ struct publisher;
 struct publisher_source {
 	void (*read_self)(struct metrics_self *ret, void *data); /* all but the process */
 	bool (*cgroup_exists)(const char *path, void *data);
+	bool (*cgroup_is_resolved)(uint64_t id, void *data);
 	bool (*is_attached)(void *data); /* asked by the listener's thread */
 	void *data;
 };

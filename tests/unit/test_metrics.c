@@ -26,6 +26,7 @@ struct scene {
 	char *page;
 	const char *gone[8]; /* paths of cgroups that are no more */
 	size_t n_gone;
+	uint64_t named; /* a cgroup's id; 0: none */
 };
 
 /* One container of it. */
@@ -47,6 +48,20 @@ static bool exists(const char *path, void *data)
 			return false;
 	}
 	return true;
+}
+
+static bool is_resolved(uint64_t cgroup_id, void *data)
+{
+	const struct scene *scene = data;
+
+	return scene->named && cgroup_id == scene->named;
+}
+
+static int add(struct scene *scene, const struct report *report)
+{
+	const struct metrics_cgroups cgroups = { exists, is_resolved, scene };
+
+	return metrics_add(scene->metrics, report, &scene->served, &cgroups);
 }
 
 static void scene_init(struct scene *scene, uint32_t calls_max)
@@ -91,7 +106,6 @@ static void made_in_flight(struct made *made, uint32_t nr, uint64_t age_ns)
 static const struct metrics_self self = {
 	.libbpf_version = "1.5",
 	.attached = true,
-	.unresolved = 1,
 	.bpf_run_time_ns = 1500000000,
 	.bpf_runs = 7,
 	.process = {
@@ -128,7 +142,7 @@ static void interval(struct scene *scene, const struct made *const *made, size_t
 	assert_non_null(report.containers);
 	for (size_t i = 0; i < n; i++)
 		report.containers[report.n_containers++] = made[i]->container;
-	assert_int_equal(metrics_add(scene->metrics, &report, &scene->served, exists, scene), 0);
+	assert_int_equal(add(scene, &report), 0);
 	free(report.containers);
 	render(scene);
 }
@@ -648,6 +662,46 @@ static void test_short_intervals(void **state)
 	scene_done(&scene);
 }
 
+/* One number out of the other: what is there and has made a call, and has no name. */
+static void test_unresolved(void **state)
+{
+	struct identity nameless[3] = { web, web, web };
+	struct made app, made[3];
+	struct scene scene;
+
+	scene_init(&scene, 30);
+	render(&scene);
+	assert_value(&scene, "cgscope_unresolved_containers", 0);
+	made_init(&app, &web);
+	made_call(&app, SYS_read, CALL_ABI_NATIVE, 1);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const paths[] = { "/docker/0", "/docker/1", "/docker/2" };
+
+		nameless[i].resolved = false;
+		nameless[i].key = nameless[i].cgroup_path = TEXT(paths[i]);
+		nameless[i].cgroup_id = 10 + i;
+		made_init(&made[i], &nameless[i]);
+		made_call(&made[i], SYS_read, CALL_ABI_NATIVE, 1);
+	}
+	INTERVAL(&scene, &app, &made[0], &made[1], &made[2]);
+	assert_value(&scene, "cgscope_containers", 4);
+	assert_value(&scene, "cgscope_unresolved_containers", 3);
+
+	/* Its name is found when it makes a call, or without one; and one ends. */
+	nameless[0].resolved = true;
+	INTERVAL(&scene, &made[0]);
+	assert_value(&scene, "cgscope_unresolved_containers", 2);
+	scene.named = 11;
+	interval(&scene, NULL, 0);
+	assert_value(&scene, "cgscope_unresolved_containers", 1);
+	scene.gone[scene.n_gone++] = "/docker/2";
+	interval(&scene, NULL, 0);
+	interval(&scene, NULL, 0);
+	assert_value(&scene, "cgscope_containers", 3);
+	assert_value(&scene, "cgscope_unresolved_containers", 0);
+	scene_done(&scene);
+}
+
 /* More containers than any node has: bounded, and still all there in the sum. */
 static void test_too_many(void **state)
 {
@@ -669,8 +723,7 @@ static void test_too_many(void **state)
 		made_init(&app, &identity);
 		made_call(&app, SYS_read, CALL_ABI_NATIVE, 1);
 		report.containers = &app.container;
-		assert_int_equal(metrics_add(scene.metrics, &report, &scene.served, exists, &scene),
-				 0);
+		assert_int_equal(add(&scene, &report), 0);
 	}
 	render(&scene);
 	for (const char *c = strstr(scene.page, "\ncgscope_syscalls_total{"); c;
@@ -715,6 +768,7 @@ int main(void)
 		cmocka_unit_test(test_renamed),
 		cmocka_unit_test(test_in_flight_ends),
 		cmocka_unit_test(test_short_intervals),
+		cmocka_unit_test(test_unresolved),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_process),
 	};
