@@ -298,6 +298,45 @@ int cgroup_tree_walk(struct cgroup_tree *tree,
 	return cgroup_walk(tree->fd, visit, data);
 }
 
+/* The start of a small file. */
+static bool read_start(int dirfd, const char *path, char *ret, size_t size)
+{
+	_cleanup_(closep) int fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+	if (n < 0)
+		return false;
+	ret[n] = '\0';
+	return true;
+}
+
+static int has_process(const char *path, uint64_t id, void *data)
+{
+	char file[CGROUP_PATH_MAX + 32], text[2];
+	const int *fd = data;
+
+	snprintf(file, sizeof(file), ".%s/cgroup.procs", path);
+	return read_start(*fd, file, text, sizeof(text)) && text[0] != '\0';
+}
+
+bool cgroup_tree_is_populated(struct cgroup_tree *tree, const char *path)
+{
+	_cleanup_(closep) int fd = -1;
+	char events[256];
+
+	if (has_dotdot(path))
+		return false;
+	path += strspn(path, "/");
+	fd = openat(tree->fd, *path != '\0' ? path : ".",
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	/* v2 keeps count, but not for the root, which is never empty. */
+	if (read_start(fd, "cgroup.events", events, sizeof(events)))
+		return strstr(events, "populated 1") != NULL;
+	return cgroup_walk(fd, has_process, &fd) > 0;
+}
+
 static void test_handle(struct cgroup_tree *tree, uint64_t id)
 {
 	_cleanup_(closep) int fd = open_by_id(tree, id);

@@ -69,6 +69,12 @@ int cgroup_tree_id(struct cgroup_tree *tree, const char *path, uint64_t *ret);
 int cgroup_tree_walk(struct cgroup_tree *tree,
 		     int (*visit)(const char *path, uint64_t id, void *data), void *data);
 
+/*
+ * Whether there is a process in the cgroup at @path or below it; false if that cannot be told. In
+ * v1 a walk of what is below, which shows the processes of our own PID namespace only.
+ */
+bool cgroup_tree_is_populated(struct cgroup_tree *tree, const char *path);
+
 /* Whether the tree starts at the hierarchy's root; else "/" is a container's cgroup, not the host.
  */
 bool cgroup_tree_is_whole(const struct cgroup_tree *tree);

@@ -174,10 +174,19 @@ static void check_runtimes(struct check *check, const struct host_root *root)
 
 struct nameless {
 	struct resolver *resolver;
+	struct cgroup_tree *tree;
 	size_t n_containers;
 	size_t n;
-	char first[CGROUP_PATH_MAX];
+	char *first;
 };
+
+/* What a container that ended has left is none; in v1 that shows in the host's namespace only. */
+static bool is_running(struct cgroup_tree *tree, const char *path)
+{
+	if (cgroup_tree_hierarchy(tree)->v1 && pid_namespace_is_initial() <= 0)
+		return true;
+	return cgroup_tree_is_populated(tree, path);
+}
 
 static int count_nameless(const char *path, uint64_t id, void *data)
 {
@@ -186,32 +195,69 @@ static int count_nameless(const char *path, uint64_t id, void *data)
 
 	/* Once a container: what is below one has the same identity. */
 	if (!identity_in_container(identity) || !identity->cgroup_path ||
-	    strcmp(identity->cgroup_path, path) != 0)
+	    strcmp(identity->cgroup_path, path) != 0 || !is_running(nameless->tree, path))
 		return 0;
 	nameless->n_containers++;
 	if (!identity->resolved && nameless->n++ == 0)
-		(void)text_to_word(path, strlen(path), nameless->first, sizeof(nameless->first));
+		nameless->first = strdup(path);
 	return 0;
 }
 
-/* The most frequent complaint about tools of this kind is that only ids are shown. */
-static void check_names(struct check *check, const struct host_root *root, struct cgroup_tree *tree)
+/* Who could not be asked about the container at @path; NULL: whoever was, does not know it. */
+static const struct resolve_attempt *find_refusal(const struct resolve_trace *trace)
 {
-	struct nameless nameless = { 0 };
+	for (size_t i = 0; i < trace->n_attempts; i++) {
+		const struct resolve_attempt *attempt = &trace->attempts[i];
 
-	if (resolver_new(root, tree, &nameless.resolver) < 0)
-		return;
-	(void)resolver_prime(nameless.resolver, 0);
-	(void)cgroup_tree_walk(tree, count_nameless, &nameless);
-	resolver_free(nameless.resolver);
-	if (nameless.n == 0)
-		say(check, VERDICT_OK, "names", "%zu containers, all known", nameless.n_containers);
+		if (strcmp(attempt->answer, "known") != 0 &&
+		    strcmp(attempt->answer, "not known") != 0)
+			return attempt;
+	}
+	return NULL;
+}
+
+static void say_nameless(struct check *check, const struct nameless *nameless)
+{
+	_cleanup_(identity_done) struct identity identity = { 0 };
+	const struct resolve_attempt *refusal = NULL;
+	struct resolve_trace trace = { 0 };
+	char path[CGROUP_PATH_MAX] = "?";
+
+	if (nameless->first) {
+		(void)text_to_word(nameless->first, strlen(nameless->first), path, sizeof(path));
+		if (resolver_resolve_path(nameless->resolver, nameless->first, &identity, &trace) ==
+		    0)
+			refusal = find_refusal(&trace);
+	}
+	if (refusal)
+		say(check, VERDICT_NOTE, "names",
+		    "of %zu containers %zu are known by id only, such as %s: %s: %s",
+		    nameless->n_containers, nameless->n, path, refusal->source, refusal->answer);
 	else
 		say(check, VERDICT_NOTE, "names",
 		    "of %zu containers %zu are known by id only, such as %s: their runtime's state "
 		    "is in none of the places above. What a daemon is given on its command line "
 		    "(dockerd --data-root) is not looked at: put it into its configuration file",
-		    nameless.n_containers, nameless.n, nameless.first);
+		    nameless->n_containers, nameless->n, path);
+}
+
+/* The most frequent complaint about tools of this kind is that only ids are shown. */
+static void check_names(struct check *check, const struct host_root *root, struct cgroup_tree *tree)
+{
+	struct nameless nameless = { .tree = tree };
+
+	if (resolver_new(root, tree, &nameless.resolver) < 0)
+		return;
+	(void)resolver_prime(nameless.resolver, 0);
+	(void)cgroup_tree_walk(tree, count_nameless, &nameless);
+	if (nameless.n > 0)
+		say_nameless(check, &nameless);
+	else if (nameless.n_containers > 0)
+		say(check, VERDICT_OK, "names", "%zu containers, all known", nameless.n_containers);
+	else
+		say(check, VERDICT_OK, "names", "no container is running");
+	free(nameless.first);
+	resolver_free(nameless.resolver);
 }
 
 static void cgroup_tree_closep(struct cgroup_tree **tree)

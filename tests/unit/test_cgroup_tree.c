@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -293,6 +295,61 @@ static void set_handles_allowed(bool allowed)
 			 0);
 	assert_int_equal(cap_set_proc(caps), 0);
 	cap_free(caps);
+}
+
+static pid_t join(const char *path)
+{
+	char name[2 * CGROUP_PATH_MAX], self[16];
+	_cleanup_(closep) int fd = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	assert_true(pid > 0);
+	full(path, name);
+	strcat(name, "/cgroup.procs");
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	snprintf(self, sizeof(self), "%d", (int)pid);
+	assert_int_equal(write(fd, self, strlen(self)), (ssize_t)strlen(self));
+	return pid;
+}
+
+static bool is_populated(const char *below_top)
+{
+	char path[CGROUP_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", top, below_top);
+	return cgroup_tree_is_populated(tree, path);
+}
+
+/* In it or anywhere below. */
+static void test_populated(void **state)
+{
+	pid_t pid;
+
+	make("/a");
+	make("/a/b");
+	make("/a/b/c");
+	make("/d");
+	assert_false(is_populated("/a"));
+	assert_true(cgroup_tree_is_populated(tree, "/"));
+	assert_false(is_populated("/none"));
+	assert_false(is_populated("/a/../.."));
+
+	pid = join("/a/b/c");
+	assert_true(is_populated("/a"));
+	assert_true(is_populated("/a/b/c"));
+	assert_false(is_populated("/d"));
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(is_populated("/a"));
+	drop("/a/b/c");
+	drop("/a/b");
+	drop("/a");
+	drop("/d");
 }
 
 static void test_refused_at_start(void **state)
@@ -724,6 +781,7 @@ int main(void)
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_small_buffer),
 		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_populated),
 		cmocka_unit_test(test_refused_at_start),
 		cmocka_unit_test(test_refused_later),
 		cmocka_unit_test_setup_teardown(test_choice, fake_setup, choice_teardown),
