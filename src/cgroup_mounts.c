@@ -24,6 +24,7 @@ struct finder {
 	struct cgroup_mounts *mounts;
 	const struct host_root *root; /* NULL: our own root */
 	const char *strip;	      /* only mounts below this; relative to it in @root */
+	const char *only;	      /* and, in @root, only those at or below this */
 };
 
 struct mount_line {
@@ -187,6 +188,9 @@ static int consider_line(struct finder *finder, const struct mount_line *line)
 	if (strncmp(point, finder->strip, n) != 0 || (point[n] != '/' && n > 0))
 		return 0;
 	point += n;
+	n = strlen(finder->only);
+	if (strncmp(point, finder->only, n) != 0 || (point[n] && point[n] != '/' && n > 0))
+		return 0;
 
 	if (strcmp(line->type, "cgroup2") == 0)
 		return consider(finder, CGROUP_MOUNT_V2, point, line->view);
@@ -279,7 +283,7 @@ static bool is_own_root(const struct host_root *root)
 
 static int find_in_own(struct cgroup_mounts *mounts)
 {
-	struct finder finder = { .mounts = mounts, .strip = "" };
+	struct finder finder = { .mounts = mounts, .strip = "", .only = "" };
 	int r;
 
 	r = read_table(&finder, AT_FDCWD, "/proc/self/mountinfo");
@@ -290,11 +294,12 @@ static int find_in_own(struct cgroup_mounts *mounts)
 
 /*
  * The host's own table first. Where its /proc is out of reach, our table has the same mounts
- * below the directory that its root is mounted on.
+ * below the directory that its root is mounted on; but what is mounted elsewhere than hosts have
+ * their cgroups may be anybody's.
  */
 static int find_in_host(const struct host_root *root, struct cgroup_mounts *mounts)
 {
-	struct finder finder = { .mounts = mounts, .root = root, .strip = "" };
+	struct finder finder = { .mounts = mounts, .root = root, .strip = "", .only = "" };
 	char link[64], directory[4096];
 	ssize_t n;
 	int r;
@@ -309,6 +314,7 @@ static int find_in_host(const struct host_root *root, struct cgroup_mounts *moun
 	if (!found_any(mounts) && n > 1) {
 		directory[n] = '\0';
 		finder.strip = directory;
+		finder.only = "/sys/fs/cgroup";
 		r = read_table(&finder, AT_FDCWD, "/proc/self/mountinfo");
 		if (r < 0)
 			return r;
@@ -346,7 +352,8 @@ int cgroup_mounts_find(const struct host_root *root, struct cgroup_mounts *ret)
 
 	if (!is_own_root(root))
 		r = find_in_host(root, &mounts);
-	if (r == 0 && !found_any(&mounts))
+	/* What is given and has none is no host's root; with our own it would pass for one. */
+	if (r == 0 && !found_any(&mounts) && (is_own_root(root) || !host_root_is_given(root)))
 		r = find_in_own(&mounts);
 	if (r < 0)
 		return r;

@@ -38,7 +38,8 @@ struct cgroup_mounts {
 const char *cgroup_mount_controller(enum cgroup_mount_kind kind);
 
 /*
- * Finds them below @root, or, where nothing is mounted there, in our own mount namespace.
+ * Finds them below @root, or, where nothing is mounted there and nobody named it, in our own mount
+ * namespace.
  * Returns 0, -ENOENT if there is none at all, or another -errno.
  */
 int cgroup_mounts_find(const struct host_root *root, struct cgroup_mounts *ret);

@@ -14,6 +14,7 @@
 #include "collector.h"
 #include "host_root.h"
 #include "identity.h"
+#include "notices.h"
 #include "pid_namespace.h"
 #include "privileges.h"
 #include "resolver.h"
@@ -96,14 +97,29 @@ static void check_pid_namespace(struct check *check)
 		say(check, VERDICT_OK, "processes", "in the host's PID namespace");
 }
 
+static void check_root(struct check *check, const struct host_root *root)
+{
+	if (host_root_doubt(root))
+		say(check, VERDICT_NOTE, "host root", "%s: %s; see --host-root",
+		    host_root_path(root), host_root_doubt(root));
+	else
+		say(check, VERDICT_OK, "host root", "%s%s", host_root_path(root),
+		    host_root_is_given(root) ? ", as given" : "");
+}
+
 static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
 {
 	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
 	const char *problem = cgroup_tree_handle_problem(tree);
 
+	const char *advice = notice_partial_view_advice(tree);
+
 	say(check, VERDICT_OK, "cgroups", "%s%s at %s, %s", hierarchy->v1 ? "v1 " : "v2",
 	    hierarchy->controller, hierarchy->mount,
 	    hierarchy->by_evidence ? "where containers were found" : "the default of this layout");
+	if (advice)
+		say(check, VERDICT_NOTE, "cgroups",
+		    "only this container's own are in sight, so others have no names: %s", advice);
 	if (problem)
 		say(check, VERDICT_NOTE, "cgroup ids",
 		    "%s: cgroups are found by walking the tree, which misses short-lived ones",
@@ -255,7 +271,7 @@ static void check_names(struct check *check, const struct host_root *root, struc
 	else if (nameless.n_containers > 0)
 		say(check, VERDICT_OK, "names", "%zu containers, all known", nameless.n_containers);
 	else
-		say(check, VERDICT_OK, "names", "no container is running");
+		say(check, VERDICT_OK, "names", "no container is in sight");
 	free(nameless.first);
 	resolver_free(nameless.resolver);
 }
@@ -271,6 +287,7 @@ int check_machine(const struct options *options, FILE *out)
 	_cleanup_(cgroup_tree_closep) struct cgroup_tree *tree = NULL;
 	struct check check = { .out = out };
 	const char *dir = options->host_root ? options->host_root : host_root_default();
+	char error[CGROUP_PATH_MAX];
 	int r;
 
 	check_kernel(&check, options);
@@ -280,15 +297,11 @@ int check_machine(const struct options *options, FILE *out)
 	if (r < 0) {
 		say(&check, VERDICT_FAILED, "host root", "%s: %s", dir, strerror(-r));
 	} else {
-		if (host_root_doubt(root))
-			say(&check, VERDICT_NOTE, "host root", "%s: %s; see --host-root",
-			    host_root_path(root), host_root_doubt(root));
-		else
-			say(&check, VERDICT_OK, "host root", "%s", host_root_path(root));
+		check_root(&check, root);
 		r = cgroup_tree_open(root, &tree);
 		if (r < 0) {
-			say(&check, VERDICT_FAILED, "cgroups", "no cgroup file system: %s",
-			    strerror(-r));
+			say(&check, VERDICT_FAILED, "cgroups", "%s",
+			    notice_no_cgroups(root, r, error, sizeof(error)));
 		} else {
 			check_cgroups(&check, tree);
 			if (!check.failed)

@@ -32,6 +32,7 @@ struct host_root {
 	uid_t owner;
 	char *path;
 	const char *doubt;
+	bool is_given;
 	struct host_cache *cache;
 };
 
@@ -111,6 +112,7 @@ int host_root_open(const char *dir, struct host_root **ret)
 		return -ENOMEM;
 	root->fd = -1;
 
+	root->is_given = dir != NULL;
 	if (!dir)
 		dir = find_default(&root->doubt);
 	root->path = strdup(dir);
@@ -156,6 +158,11 @@ int host_root_fd(const struct host_root *root)
 const char *host_root_path(const struct host_root *root)
 {
 	return root->path;
+}
+
+bool host_root_is_given(const struct host_root *root)
+{
+	return root->is_given;
 }
 
 const char *host_root_doubt(const struct host_root *root)

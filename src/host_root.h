@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -33,6 +34,9 @@ void host_root_closep(struct host_root **root);
 int host_root_fd(const struct host_root *root);			  /* borrowed */
 const char *host_root_path(const struct host_root *root);	  /* as given, for messages */
 struct host_cache *host_root_cache(const struct host_root *root); /* src/host_cache.h */
+
+/* Whether it was named, and not found by evidence. */
+bool host_root_is_given(const struct host_root *root);
 
 /* Why what was found by evidence may not be the host's root; NULL: it is, or it was given. */
 const char *host_root_doubt(const struct host_root *root);

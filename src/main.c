@@ -421,8 +421,7 @@ static int open_identity(struct monitor *monitor)
 			host_root_doubt(monitor->root));
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
 	if (r < 0)
-		return fail("no cgroup file system found below %s: %s",
-			    host_root_path(monitor->root), strerror(-r));
+		return fail("%s", notice_no_cgroups(monitor->root, r, error, sizeof(error)));
 	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));
 	if (r < 0 && select_in_other_hierarchy(monitor) < 0)
 		return fail("%s", *error ? error : strerror(-r));

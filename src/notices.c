@@ -4,8 +4,20 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "pid_namespace.h"
+
+const char *notice_no_cgroups(const struct host_root *root, int error, char *ret, size_t size)
+{
+	const char *reason = strerror(-error);
+
+	if (error == -ENOENT && host_root_is_given(root))
+		reason = "it is not the host's root, or lacks what is mounted there";
+	snprintf(ret, size, "no cgroup file system found below %s: %s", host_root_path(root),
+		 reason);
+	return ret;
+}
 
 void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
 {
@@ -23,17 +35,29 @@ void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
 /*
  * In a container's own cgroup namespace all others are out of sight, and the host's root, which
  * shows them, was not to be had. A node in a container has its pods below; that is as it should be.
+ * In v1 engines mount the container's own cgroups only, whatever the namespace.
  */
-void notice_partial_view(struct cgroup_tree *tree, FILE *err)
+const char *notice_partial_view_advice(const struct cgroup_tree *tree)
 {
 	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
 
-	if (!cgroup_tree_is_whole(tree) && !hierarchy->by_evidence)
+	if (cgroup_tree_is_whole(tree) || hierarchy->by_evidence)
+		return NULL;
+	if (hierarchy->v1 || hierarchy->is_hybrid)
+		return "mount the host's root and give it as --host-root";
+	return "mount the host's root and give it as --host-root, or start the container with "
+	       "--cgroupns=host";
+}
+
+void notice_partial_view(struct cgroup_tree *tree, FILE *err)
+{
+	const char *advice = notice_partial_view_advice(tree);
+
+	if (advice)
 		fprintf(err,
 			"cgscope: only this container's own cgroups are in sight at %s, so others have no "
-			"names: mount the host's root and give it as --host-root, or start the "
-			"container with --cgroupns=host\n",
-			hierarchy->mount);
+			"names: %s\n",
+			cgroup_tree_hierarchy(tree)->mount, advice);
 }
 
 /*

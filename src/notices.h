@@ -5,12 +5,18 @@
 #include <stdio.h>
 
 #include "cgroup_tree.h"
+#include "host_root.h"
 #include "options.h"
+
+/* What it says where cgroup_tree_open() failed with -errno @error, into @ret, which is returned. */
+const char *notice_no_cgroups(const struct host_root *root, int error, char *ret, size_t size);
 
 /* Which cgroups are read, and how; with --verbose only. */
 void notice_hierarchy(struct cgroup_tree *tree, FILE *err);
 
-/* That other containers' cgroups are out of sight. */
+/* What to do where other containers' cgroups are out of sight; NULL: they are not. */
+const char *notice_partial_view_advice(const struct cgroup_tree *tree);
+
 void notice_partial_view(struct cgroup_tree *tree, FILE *err);
 
 /* That other processes are out of sight, or that those of --pid are not there. */

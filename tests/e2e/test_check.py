@@ -71,6 +71,17 @@ class Check(unittest.TestCase):
         self.assertEqual((code, err.count('\n')), (1, 1), err)
         self.assertIn(text, err)
 
+    def test_no_root(self):
+        """Where nothing of the host is, every container would lose its name."""
+        with harness.scratch_directory() as directory:
+            wrong = '--host-root', directory
+            code, lines = check(*wrong)
+            self.assertEqual((code, lines['cgroups'][0][0]), (1, 'FAILED'), lines)
+            code, err = can_run(*wrong)
+        self.assertEqual((code, err.count('\n')), (1, 1), err)
+        self.assertIn(f'no cgroup file system found below {directory}', err)
+        self.assertIn(lines['cgroups'][0][1], err)
+
     def test_root_in_doubt(self):
         """In mounts of its own, and not allowed to see where the host's are."""
         wrapper = [*OTHER_MOUNTS, *NO_TRACER]

@@ -31,16 +31,21 @@ def setUpModule():
     info = harness.join_lab()
 
 
-def run(options, *arguments):
-    """cgscope in a container: (exit status, records, what it said)."""
+def in_container(options, *arguments):
+    """cgscope in a container, with what it printed."""
     directory = os.path.dirname(harness.CGSCOPE)
     volumes = [f'-v={path}:{path}:ro' for path in ('/usr', '/lib', '/lib64', directory)
                if os.path.exists(path)]
-    result = subprocess.run(
+    return subprocess.run(
         ['docker', 'run', '--rm', '--network', 'none', '--label', lab.LABEL, *PRIVATE, *options,
-         *volumes, harness.IMAGE, harness.CGSCOPE, '-i', '0.5', '-n', '4', '-o', 'json', *arguments],
+         *volumes, harness.IMAGE, harness.CGSCOPE, *arguments],
         env=lab.docker_environment(info), stdin=subprocess.DEVNULL, capture_output=True,
         check=False, timeout=60)
+
+
+def run(options, *arguments):
+    """As a monitor: (exit status, records, what it said)."""
+    result = in_container(options, '-i', '0.5', '-n', '4', '-o', 'json', *arguments)
     records = [harness.parse(line + b'\n') for line in result.stdout.splitlines()]
     return result.returncode, records, result.stderr.decode()
 
@@ -91,9 +96,13 @@ class Private(unittest.TestCase):
             return
         with Container(info, 'tick=50') as container:
             code, records, err = run(self.privileged())
+            check = in_container(self.privileged(), 'check').stdout.decode()
         self.assertEqual(code, 0)
         self.assertIn('--host-root', err)
         self.assertEqual(err.count('\n'), 1, err)
+        # What helps, and no more: an engine mounts no others' cgroups of v1, whatever the namespace.
+        self.assertEqual('--cgroupns' in err, lab.cgroup_mounts().get(lab.CGROUP_ROOT) == 'cgroup2', err)
+        self.assertRegex(check, "cgroups +note +only this container's own are in sight")
         self.assertEqual(container.of(records), [])
         self.assertEqual([r for r in containers(records) if r['kind'] == 'host'], [])
 

@@ -102,6 +102,12 @@ class Check(unittest.TestCase):
             self.assertNotIn(path, text)
         self.assertRegex(after, r'names +note +of \d+ containers \d+ are known by id only')
 
+    def test_says_what_may_not_be_read(self):
+        nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']
+        with Container(info, 'tick=50'):
+            _, out, err = harness.cgscope('check', *harness.ROOT_OPTIONS, wrapper=nobody)
+        self.assertRegex(out, r'names +note +of .* docker .*: cannot be read: Permission denied', err)
+
 
 class State(unittest.TestCase):
     """What a container might get to plant where its state is."""

@@ -618,14 +618,16 @@ static void test_mount_table(void **state)
 	fake_umount("/odd place");
 }
 
-/* Nothing below the given root: state files from there, cgroups from here. */
-static void test_own_mounts_as_last_resort(void **state)
+/*
+ * Nothing below the given root, or only what somebody left there: our own would make a wrong root
+ * look right.
+ */
+static void test_no_host_root(void **state)
 {
-	struct cgroup_tree *found = fake_open(0);
-
-	assert_string_equal(cgroup_tree_hierarchy(found)->mount,
-			    cgroup_tree_hierarchy(tree)->mount);
-	cgroup_tree_close(found);
+	assert_null(fake_open(-ENOENT));
+	fake_mount(cgroup_tree_hierarchy(tree)->mount, "/some/where");
+	assert_null(fake_open(-ENOENT));
+	fake_umount("/some/where");
 }
 
 /* Where our kind of hierarchy is looked for without a mount table. */
@@ -786,8 +788,7 @@ int main(void)
 		cmocka_unit_test(test_refused_later),
 		cmocka_unit_test_setup_teardown(test_choice, fake_setup, choice_teardown),
 		cmocka_unit_test_setup_teardown(test_mount_table, fake_setup, fake_teardown),
-		cmocka_unit_test_setup_teardown(test_own_mounts_as_last_resort, fake_setup,
-						fake_teardown),
+		cmocka_unit_test_setup_teardown(test_no_host_root, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_view, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_view_from_a_namespace, fake_setup,
 						fake_teardown),
