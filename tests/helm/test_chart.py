@@ -254,6 +254,7 @@ class Chart(unittest.TestCase):
 
 MANIFEST_HEAD = '''# cgscope on every node, without Helm:
 #	kubectl apply -f kubernetes.yaml
+# once its image is one that the nodes can pull: built from the Dockerfile, and pushed.
 # Rendered from the chart with its defaults; a test keeps it so.
 apiVersion: v1
 kind: Namespace

@@ -109,6 +109,27 @@ class Docs(unittest.TestCase):
                                 check=False)
         self.assertEqual((result.returncode, result.stderr), (0, ''))
 
+    def test_image(self):
+        """What the pages build is what they run, and what the examples and the chart ask for."""
+        version = re.search(r"version : '([^']+)'", read(f'{tools.ROOT}/meson.build'))[1]
+        self.assertEqual(yaml_of(f'{tools.CHART}/Chart.yaml')['appVersion'], version)
+        self.assertEqual(re.findall(r'VERSION=(.+)', read(f'{tools.ROOT}/Dockerfile')), [version])
+        for path, n in ((f'{tools.ROOT}/README.md', 4), (f'{DOCS}/kubernetes.md', 2), (f'{tools.CHART}/README.md', 2),
+                        (f'{DOCS}/troubleshooting.md', 1), (f'{DOCS}/examples/compose.yaml', 2),
+                        (f'{DOCS}/examples/kubernetes.yaml', 1)):
+            # In a build, a push, a run, a manifest.
+            named = re.findall(r'^(?!sed ).*(?:-t|push|/host:\S+|image:) "?((?:REGISTRY/)?cgscope\b(?!/)[^\s"]*)', read(path),
+                               re.MULTILINE)
+            self.assertEqual(len(named), n, f'{path}: {named}')
+            for image in named:
+                self.assertEqual(image.removeprefix('REGISTRY/'), f'cgscope:{version}', path)
+
+    def test_host_root_mounts(self):
+        """One form everywhere: what is mounted later is to be seen."""
+        for path in [f'{tools.ROOT}/README.md'] + [f'{DOCS}/{page}' for page in PAGES]:
+            for options in re.findall(r'docker run.* -v /:/host:(\S+)', read(path)):
+                self.assertEqual(options, 'ro,rslave', path)
+
     def test_prometheus_config(self):
         if not shutil.which('promtool'):
             raise unittest.SkipTest('needs promtool (package prometheus)')
