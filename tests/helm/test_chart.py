@@ -29,7 +29,11 @@ SWITCHES = [
 ]
 # Two switches that exclude each other, on purpose.
 IMPOSSIBLE = {('listen.enabled=false', 'podMonitor.enabled=true'),
-              ('listen.enabled=false', 'serviceMonitor.enabled=true')}
+              ('listen.enabled=false', 'serviceMonitor.enabled=true'),
+              ('listen.enabled=false', 'service.enabled=true'),
+              ('podMonitor.enabled=true', 'serviceMonitor.enabled=true')}
+# As much as can be had at once.
+EVERYTHING = [s for s in SWITCHES if not s.startswith(('listen', 'serviceMonitor'))]
 
 # Each other value that shows, with one that is not its default.
 VALUES = [
@@ -53,10 +57,10 @@ VALUES = [
     'readinessProbe.periodSeconds=5', 'livenessProbe.periodSeconds=5', 'serviceAccount.name=sa',
     'serviceAccount.annotations.a=b', 'service.enabled=true,service.annotations.a=b',
     'hostRoot.mount=paths,hostRoot.paths={/sys/fs/cgroup}', 'hostRoot.mountPropagation=None',
-    'podMonitor.enabled=true,podMonitor.interval=5s', 'podMonitor.enabled=true,podMonitor.labels.a=b',
+    'podMonitor.enabled=true,podMonitor.interval=1m5s', 'podMonitor.enabled=true,podMonitor.labels.a=b',
     'podMonitor.enabled=true,podMonitor.scrapeTimeout=5s', 'podMonitor.enabled=true,podMonitor.relabelings=null',
     'podMonitor.enabled=true,podMonitor.metricRelabelings[0].action=drop',
-    'serviceMonitor.enabled=true,serviceMonitor.interval=5s', 'serviceMonitor.enabled=true,serviceMonitor.labels.a=b',
+    'serviceMonitor.enabled=true,serviceMonitor.interval=1m5s', 'serviceMonitor.enabled=true,serviceMonitor.labels.a=b',
     'serviceMonitor.enabled=true,serviceMonitor.scrapeTimeout=5s',
     'serviceMonitor.enabled=true,serviceMonitor.relabelings=null',
     'serviceMonitor.enabled=true,serviceMonitor.metricRelabelings[0].action=drop',
@@ -74,7 +78,7 @@ VALUES = [
 WRONG = [
     ('monitor.by=pod', "'/monitor/by'", "'container', 'process', 'thread'"),
     ('monitor.interval=0', "'/monitor/interval'", 'minimum'),
-    ('monitor.interval=ten', "'/monitor/interval'", 'want number'),
+    ('monitor.interval=ten', "'/monitor/interval'", "'ten' does not match pattern"),
     ('monitor.output=xml', "'/monitor/output'", "'json', 'text'"),
     ('monitor.top=-1', "'/monitor/top'", 'minimum'),
     ('monitor.containersOnly=perhaps', "'/monitor/containersOnly'", 'want boolean'),
@@ -97,6 +101,33 @@ WRONG = [
     ('updateStrategy.type=Sometimes', "'/updateStrategy/type'", "'OnDelete'"),
     ('livenessProbe.periodSeconds=0', "'/livenessProbe/periodSeconds'", 'minimum'),
     ('privileged=perhaps', "'/privileged'", 'want boolean'),
+    ('nameOverride=UPPER', "'/nameOverride'", 'pattern'),
+    ('fullnameOverride=Upper_Case', "'/fullnameOverride'", 'pattern'),
+    ('fullnameOverride=0first', "'/fullnameOverride'", 'pattern'),
+    ('serviceAccount.name=A', "'/serviceAccount/name'", 'pattern'),
+    ('priorityClassName=a_b', "'/priorityClassName'", 'pattern'),
+    ('prometheusRule.errorRatio=1.5', "'/prometheusRule/errorRatio'", 'pattern'),
+    ('resources.limits.memory=256', "'/resources/limits/memory'", 'minimum: got 256'),
+    ('resources.limits.memory=256m', "'/resources/limits/memory'", 'pattern'),
+    ('resources.requests.memory=96Ki', "'/resources/requests/memory'", 'pattern'),
+]
+
+# What the schema cannot tell, and the one message.
+REFUSED = [
+    ('podMonitor.enabled=true,serviceMonitor.enabled=true', 'scraped twice'),
+    ('listen.enabled=false,podMonitor.enabled=true', 'podMonitor.enabled needs listen.enabled'),
+    ('listen.enabled=false,serviceMonitor.enabled=true', 'serviceMonitor.enabled needs listen.enabled'),
+    ('listen.enabled=false,service.enabled=true', 'service.enabled needs listen.enabled'),
+    ('monitor.interval=0.001', 'monitor.interval is 0.001: from 0.01 to 86400'),
+    ('monitor.interval=86400.5', 'monitor.interval is 86400.5: from 0.01 to 86400'),
+    ('podMonitor.enabled=true,podMonitor.scrapeTimeout=60s', 'podMonitor.scrapeTimeout is 60s: not longer than its interval, 30s'),
+    ('serviceMonitor.enabled=true,serviceMonitor.scrapeTimeout=1m1ms,serviceMonitor.interval=60s',
+     'serviceMonitor.scrapeTimeout is 1m1ms'),
+    ('prometheusRule.enabled=true,prometheusRule.disabled={CgscopeBlind,Nope}',
+     'prometheusRule.disabled: Nope is none of CgscopeBlind, '),
+    ('podLabels.app\\.kubernetes\\.io/name=x', "podLabels: app.kubernetes.io/name is the selector's"),
+    ('dashboard.labels.helm\\.sh/chart=x', 'dashboard.labels: helm.sh/chart is the chart'),
+    ('podMonitor.labels.app\\.kubernetes\\.io/version=x', 'podMonitor.labels: app.kubernetes.io/version is'),
 ]
 
 
@@ -144,7 +175,7 @@ class Chart(unittest.TestCase):
 
     def test_no_api_access(self):
         """Whatever the values: no role, and no token."""
-        rendered = tools.objects(tools.template(*[s for s in SWITCHES if 'listen' not in s]))
+        rendered = tools.objects(tools.template(*EVERYTHING))
         for one in rendered:
             self.assertNotIn('Role', one['kind'])
             if one['kind'] == 'ServiceAccount':
@@ -195,11 +226,63 @@ class Chart(unittest.TestCase):
                 self.assertIn(f'at {place}:', result.stderr)
                 self.assertIn(words, result.stderr)
 
-    def test_impossible(self):
-        for pair in IMPOSSIBLE:
-            result = tools.run('helm', 'template', 'x', tools.CHART, '--set', ','.join(pair))
-            self.assertNotEqual(result.returncode, 0)
-            self.assertIn('needs listen.enabled', result.stderr)
+    def test_refused(self):
+        self.assertLessEqual({','.join(pair) for pair in IMPOSSIBLE} - {setting for setting, _ in REFUSED}, set())
+        for setting, words in REFUSED:
+            with self.subTest(setting):
+                result = tools.run('helm', 'template', 'x', tools.CHART, '--set', setting)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(words, result.stderr)
+
+    def test_number_as_text(self):
+        """As --set-string has it, and --set has what is no integer."""
+        for setting, words in (('monitor.interval=0.001', 'monitor.interval is 0.001'),
+                               ('monitor.interval=90000', 'monitor.interval is 90000'), ('monitor.interval=30', None),
+                               ('resources.limits.memory=256', "'256' does not match pattern"),
+                               ('resources.limits.memory=268435456', None)):
+            with self.subTest(setting):
+                result = tools.run('helm', 'template', 'x', tools.CHART, '--set-string', setting)
+                self.assertEqual(result.returncode == 0, words is None, result.stderr)
+                self.assertIn(words or '', result.stderr)
+
+    def test_one_line_says_it(self):
+        """Where a value may be a number or a text, not a list of what each of the two would have been."""
+        for setting in ('monitor.interval=30s', 'prometheusRule.latencySeconds=1s', 'resources.limits.cpu=some'):
+            result = tools.run('helm', 'template', 'x', tools.CHART, '--set', setting)
+            self.assertEqual(len(re.findall('^ *- at ', result.stderr, re.MULTILINE)), 1, result.stderr)
+
+    def test_null(self):
+        """null takes a value away: it is not needed, or the schema says that it is; no template stumbles."""
+        import yaml
+        with open(f'{tools.CHART}/values.yaml', encoding='utf-8') as f:
+            values = yaml.safe_load(f)
+
+        def places(value, path):
+            for key, inner in value.items():
+                place = path + [key.replace('.', '\\.')]
+                yield '.'.join(place)
+                if isinstance(inner, dict):
+                    yield from places(inner, place)
+
+        refused = 0
+        for place in places(values, []):
+            with self.subTest(place):
+                enable = [one for one in EVERYTHING if 'enabled' in one and not one.startswith(place.split('.')[0])]
+                result = tools.run('helm', 'template', 'x', tools.CHART, '--set', ','.join([place + '=null'] + enable))
+                if result.returncode != 0:
+                    refused += 1
+                    self.assertIn(f"missing property '{place.split('.')[-1]}'", result.stderr)
+                else:
+                    tools.objects(result.stdout)
+        self.assertGreater(refused, 20)
+
+    def test_volumes_of_like_paths(self):
+        rendered = tools.objects(tools.template('hostRoot.mount=paths', 'hostRoot.paths={/a.b,/a-b,/A/b}'))
+        pod = tools.find(rendered, 'DaemonSet')['spec']['template']['spec']
+        paths = {volume['name']: volume['hostPath']['path'] for volume in pod['volumes']}
+        self.assertEqual(sorted(paths.values()), ['/A/b', '/a-b', '/a.b'])
+        for mount in pod['containers'][0]['volumeMounts']:
+            self.assertEqual(mount['mountPath'], '/host' + paths[mount['name']])
 
     def test_schema_is_complete(self):
         """Every value of values.yaml has its place in the schema, which lets no other through."""
@@ -211,9 +294,11 @@ class Chart(unittest.TestCase):
 
         def check(value, schema, path):
             if isinstance(value, dict) and 'properties' in schema:
-                self.assertIs(schema['additionalProperties'], False, path)
-                self.assertLessEqual(set(value), set(schema['properties']), path)
-                for key in value:
+                # But for the resources, whose names are free.
+                if path not in ('/resources/requests', '/resources/limits'):
+                    self.assertIs(schema['additionalProperties'], False, path)
+                    self.assertLessEqual(set(value), set(schema['properties']), path)
+                for key in set(value) & set(schema['properties']):
                     check(value[key], schema['properties'][key], f'{path}/{key}')
         check(values, schema, '')
 
@@ -224,6 +309,17 @@ class Chart(unittest.TestCase):
         self.assertIn('rollout status daemonset/x-cgscope', notes)
         self.assertIn('podMonitor.enabled', notes)
         self.assertIn('pod-security.kubernetes.io/enforce=privileged', notes)
+        self.assertIn('the capabilities BPF, PERFMON, DAC_READ_SEARCH:', notes)
+
+    def test_notes_of_other_values(self):
+        result = tools.run('helm', 'install', 'x', tools.CHART, '--dry-run=client', '--namespace', 'ns',
+                           '--set', 'privileged=true,listen.enabled=false')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        notes = result.stdout.split('NOTES:', 1)[1]
+        self.assertIn('privileged containers: where Pod Security is enforced', notes)
+        self.assertIn('pod-security.kubernetes.io/enforce=privileged', notes)
+        self.assertNotIn('podMonitor', notes)
+        self.assertIn('It serves no metrics', notes)
 
     def test_readme_table(self):
         """The table in the chart's README is made from values.yaml; WRITE_README=1 makes it."""
@@ -359,7 +455,7 @@ class Objects(unittest.TestCase):
         texts = [tools.template()]
         combinations = [(one,) for one in SWITCHES] + list(itertools.combinations(SWITCHES, 2))
         combinations += [(one,) for one in VALUES]
-        combinations.append(tuple(s for s in SWITCHES if 'listen' not in s))
+        combinations.append(tuple(EVERYTHING))
         for combination in combinations:
             if combination not in IMPOSSIBLE:
                 texts.append(tools.template(*combination))
@@ -393,7 +489,7 @@ class Objects(unittest.TestCase):
         import tempfile
         with tempfile.TemporaryDirectory() as directory:
             with open(f'{directory}/all.yaml', 'w', encoding='utf-8') as f:
-                f.write(tools.template(*[s for s in SWITCHES if 'listen' not in s]))
+                f.write(tools.template(*EVERYTHING))
             with open(f'{directory}/kustomization.yaml', 'w', encoding='utf-8') as f:
                 f.write('resources: [all.yaml]\n')
             result = tools.run('kubectl', 'kustomize', directory)
