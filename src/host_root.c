@@ -31,10 +31,19 @@ struct host_root {
 	int fd;
 	uid_t owner;
 	char *path;
-	const char *doubt;
+	enum host_root_evidence evidence;
 	bool is_given;
 	struct host_cache *cache;
 };
+
+static const char *const doubts[] = {
+	[HOST_ROOT_KNOWN] = NULL,
+	[HOST_ROOT_UNCERTAIN] = "process 1 does not show whether the host's root is here",
+	[HOST_ROOT_ELSEWHERE] = "the host's root is that of process 1, which takes CAP_SYS_PTRACE "
+				"to open, and not what is seen here",
+};
+_Static_assert(sizeof(doubts) / sizeof(doubts[0]) == HOST_ROOT_EVIDENCE_N_,
+	       "all evidence has its words");
 
 static bool stat_mounts(const char *proc, const char *process, struct stat *ret)
 {
@@ -66,12 +75,13 @@ static unsigned root_mount_id(const char *proc, const char *process)
 	return found;
 }
 
-const char *host_root_find(const char *proc, int pids_are_hosts, const char **ret_doubt)
+const char *host_root_find(const char *proc, int pids_are_hosts,
+			   enum host_root_evidence *ret_evidence)
 {
 	struct stat first, own;
 	unsigned first_id, own_id;
 
-	*ret_doubt = NULL;
+	*ret_evidence = HOST_ROOT_KNOWN;
 	if (pids_are_hosts == 0) /* process 1 is no host's */
 		return "/";
 	if (pids_are_hosts > 0 && stat_mounts(proc, "1", &first) && stat_mounts(proc, "self", &own))
@@ -82,23 +92,22 @@ const char *host_root_find(const char *proc, int pids_are_hosts, const char **re
 	first_id = root_mount_id(proc, "1");
 	own_id = root_mount_id(proc, "self");
 	if (pids_are_hosts < 0 || first_id == 0 || own_id == 0)
-		*ret_doubt = "process 1 does not show whether the host's root is here";
+		*ret_evidence = HOST_ROOT_UNCERTAIN;
 	else if (first_id != own_id)
-		*ret_doubt = "the host's root is that of process 1, which takes CAP_SYS_PTRACE to "
-			     "open, and not what is seen here";
+		*ret_evidence = HOST_ROOT_ELSEWHERE;
 	return "/";
 }
 
-static const char *find_default(const char **ret_doubt)
+static const char *find_default(enum host_root_evidence *ret_evidence)
 {
-	return host_root_find("/proc", pid_namespace_is_initial(), ret_doubt);
+	return host_root_find("/proc", pid_namespace_is_initial(), ret_evidence);
 }
 
 const char *host_root_default(void)
 {
-	const char *doubt;
+	enum host_root_evidence evidence;
 
-	return find_default(&doubt);
+	return find_default(&evidence);
 }
 
 int host_root_open(const char *dir, struct host_root **ret)
@@ -114,7 +123,7 @@ int host_root_open(const char *dir, struct host_root **ret)
 
 	root->is_given = dir != NULL;
 	if (!dir)
-		dir = find_default(&root->doubt);
+		dir = find_default(&root->evidence);
 	root->path = strdup(dir);
 	if (!root->path)
 		return -ENOMEM;
@@ -165,9 +174,14 @@ bool host_root_is_given(const struct host_root *root)
 	return root->is_given;
 }
 
+enum host_root_evidence host_root_evidence(const struct host_root *root)
+{
+	return root->evidence;
+}
+
 const char *host_root_doubt(const struct host_root *root)
 {
-	return root->doubt;
+	return doubts[root->evidence];
 }
 
 struct host_cache *host_root_cache(const struct host_root *root)

@@ -16,12 +16,20 @@ struct json_t;
 
 #define UID_NOBODY_ELSE ((uid_t)-1)
 
+/* What the evidence says of the root that was found. */
+enum host_root_evidence {
+	HOST_ROOT_KNOWN,
+	HOST_ROOT_UNCERTAIN, /* it may be another's than the host's */
+	HOST_ROOT_ELSEWHERE, /* it is, and the host's cannot be opened */
+	HOST_ROOT_EVIDENCE_N_,
+};
+
 /*
  * Where the host's root is, by what @proc, as /proc, shows of process 1: "/", or "/proc/1/root" if
  * that one lives in other mounts. @pids_are_hosts is as pid_namespace_is_initial() has it.
- * @ret_doubt is NULL, or says why the answer may be wrong.
  */
-const char *host_root_find(const char *proc, int pids_are_hosts, const char **ret_doubt);
+const char *host_root_find(const char *proc, int pids_are_hosts,
+			   enum host_root_evidence *ret_evidence);
 
 /* The same for where we are. */
 const char *host_root_default(void);
@@ -38,7 +46,10 @@ struct host_cache *host_root_cache(const struct host_root *root); /* src/host_ca
 /* Whether it was named, and not found by evidence. */
 bool host_root_is_given(const struct host_root *root);
 
-/* Why what was found by evidence may not be the host's root; NULL: it is, or it was given. */
+/* What was found of it; HOST_ROOT_KNOWN also where it was given. */
+enum host_root_evidence host_root_evidence(const struct host_root *root);
+
+/* That in words: why it may not be the host's root; NULL: it is. */
 const char *host_root_doubt(const struct host_root *root);
 
 /*

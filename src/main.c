@@ -416,10 +416,8 @@ static int open_identity(struct monitor *monitor)
 		return EXIT_FAILURE;
 	if (r < 0)
 		return fail("cannot open the host's root %s: %s", dir, strerror(-r));
-	if (options->verbose && host_root_doubt(monitor->root))
-		fprintf(stderr, "cgscope: %s: names may be missing; see --host-root\n",
-			host_root_doubt(monitor->root));
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
+	notice_host_root(monitor->root, monitor->tree, options->verbose, stderr);
 	if (r < 0)
 		return fail("%s", notice_no_cgroups(monitor->root, r, error, sizeof(error)));
 	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));

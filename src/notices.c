@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "pid_namespace.h"
@@ -58,6 +57,18 @@ void notice_partial_view(struct cgroup_tree *tree, FILE *err)
 			"cgscope: only this container's own cgroups are in sight at %s, so others have no "
 			"names: %s\n",
 			cgroup_tree_hierarchy(tree)->mount, advice);
+}
+
+void notice_host_root(const struct host_root *root, struct cgroup_tree *tree, bool verbose,
+		      FILE *err)
+{
+	enum host_root_evidence evidence = host_root_evidence(root);
+
+	if (tree && notice_partial_view_advice(tree) && !verbose)
+		return;
+	if (evidence == HOST_ROOT_ELSEWHERE || (evidence == HOST_ROOT_UNCERTAIN && verbose))
+		fprintf(err, "cgscope: %s: names may be missing; see --host-root\n",
+			host_root_doubt(root));
 }
 
 /*

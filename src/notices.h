@@ -2,6 +2,7 @@
 /* What is said at the start of what will not be seen, or not as expected: a line each, on @err. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "cgroup_tree.h"
@@ -17,6 +18,14 @@ void notice_hierarchy(struct cgroup_tree *tree, FILE *err);
 /* What to do where other containers' cgroups are out of sight; NULL: they are not. */
 const char *notice_partial_view_advice(const struct cgroup_tree *tree);
 
+/*
+ * That the host's root is not what is seen here; with @verbose also that it may not be. Nothing
+ * where notice_partial_view() has it all to say of @tree, which may be NULL.
+ */
+void notice_host_root(const struct host_root *root, struct cgroup_tree *tree, bool verbose,
+		      FILE *err);
+
+/* That other containers' cgroups are out of sight. */
 void notice_partial_view(struct cgroup_tree *tree, FILE *err);
 
 /* That other processes are out of sight, or that those of --pid are not there. */

@@ -12,6 +12,7 @@
 #include "cgroup_tree.h"
 #include "cleanup.h"
 #include "host_root.h"
+#include "notices.h"
 #include "output.h"
 #include "resolver.h"
 #include "text.h"
@@ -45,9 +46,7 @@ static int resolution_init(struct resolution *resolution)
 			dir ? dir : host_root_default(), strerror(-r));
 		return r;
 	}
-	if (resolution->options->verbose && host_root_doubt(resolution->root))
-		fprintf(resolution->err, "cgscope: %s: names may be missing; see --host-root\n",
-			host_root_doubt(resolution->root));
+	notice_host_root(resolution->root, NULL, resolution->options->verbose, resolution->err);
 	r = cgroup_tree_open(resolution->root, &resolution->tree);
 	if (r < 0 && resolution->options->verbose)
 		fprintf(resolution->err, "cgscope: no cgroup hierarchy below '%s': %s, ignoring\n",

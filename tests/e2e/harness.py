@@ -28,7 +28,6 @@ IMAGE = lab.IMAGE
 counter = itertools.count(1)
 
 
-
 def first_process_mounts():
     """The mount namespace of process 1; None where even root may not look."""
     try:
@@ -37,10 +36,20 @@ def first_process_mounts():
         return None
 
 
-# In a container with the host's PIDs, cgscope takes /proc/1/root for the host's root; but the lab
-# is where the tests are.
+def root_mount(process):
+    """The id of what is mounted at a process's "/", which takes no privilege to see."""
+    try:
+        with open(f'/proc/{process}/mountinfo', encoding='utf-8', errors='replace') as f:
+            return [words[0] for words in map(str.split, f) if words[4] == '/'][-1:]
+    except OSError:
+        return None
+
+
+# In a container with the host's PIDs, cgscope takes /proc/1/root for the host's root, or says that
+# it would; but the lab is where the tests are.
 FIRST_MOUNTS = first_process_mounts()
-OTHER_MOUNTS = FIRST_MOUNTS not in (None, os.readlink('/proc/self/ns/mnt'))
+OTHER_MOUNTS = (FIRST_MOUNTS != os.readlink('/proc/self/ns/mnt') if FIRST_MOUNTS
+                else root_mount(1) != root_mount('self'))
 ROOT_OPTIONS = ['--host-root', '/'] if OTHER_MOUNTS else []
 
 

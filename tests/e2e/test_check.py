@@ -29,7 +29,7 @@ def check(*arguments, wrapper=()):
 
 def can_run(*arguments, wrapper=()):
     """cgscope itself: (exit status, what it said)."""
-    code, _, err = harness.cgscope('-i', '0.1', '-n', '1', '-v', *arguments, wrapper=wrapper)
+    code, _, err = harness.cgscope('-i', '0.1', '-n', '1', *arguments, wrapper=wrapper)
     return code, err
 
 
@@ -93,9 +93,15 @@ class Check(unittest.TestCase):
         verdict, text = lines['host root'][0]
         self.assertEqual(verdict, 'note')
         self.assertIn('CAP_SYS_PTRACE', text)
+        doubt = text.removeprefix('/: ').removesuffix('; see --host-root')
         code, err = can_run(wrapper=wrapper)
-        self.assertEqual(code, 0, err)
-        self.assertIn('CAP_SYS_PTRACE', err)
+        self.assertEqual((code, err.count('\n')), (0, 1), err)
+        self.assertIn(doubt, err)
+        code, out, err = harness.cgscope('resolve', '/', wrapper=wrapper)
+        self.assertEqual((code, out.count('\n'), err.count('\n')), (0, 1, 1), err)
+        self.assertIn(doubt, err)
+        code, out, err = harness.cgscope('resolve', '/', '--host-root', '/', wrapper=wrapper)
+        self.assertEqual((code, err), (0, ''))
 
     def test_own_pids(self):
         own = ['unshare', '--pid', '--fork', '--mount-proc']

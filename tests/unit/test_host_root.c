@@ -392,30 +392,30 @@ static void test_evidence(void **state)
 		unsigned ns;
 		unsigned root_id;
 		const char *root;
-		bool is_doubtful;
+		enum host_root_evidence evidence;
 	} cases[] = {
-		{ 1, 1, 22, "/", false },
-		{ 1, 2, 99, "/proc/1/root", false },
+		{ 1, 1, 22, "/", HOST_ROOT_KNOWN },
+		{ 1, 2, 99, "/proc/1/root", HOST_ROOT_KNOWN },
 		/* The namespaces are the proof, if they are shown. */
-		{ 1, 1, 99, "/", false },
-		{ 1, 2, 22, "/proc/1/root", false },
-		{ 1, 1, 0, "/", false },
-		{ 1, 2, 0, "/proc/1/root", false },
+		{ 1, 1, 99, "/", HOST_ROOT_KNOWN },
+		{ 1, 2, 22, "/proc/1/root", HOST_ROOT_KNOWN },
+		{ 1, 1, 0, "/", HOST_ROOT_KNOWN },
+		{ 1, 2, 0, "/proc/1/root", HOST_ROOT_KNOWN },
 		/* Without CAP_SYS_PTRACE. */
-		{ 1, 0, 22, "/", false },
-		{ 1, 0, 99, "/", true },
-		{ 1, 0, 0, "/", true },
+		{ 1, 0, 22, "/", HOST_ROOT_KNOWN },
+		{ 1, 0, 99, "/", HOST_ROOT_ELSEWHERE },
+		{ 1, 0, 0, "/", HOST_ROOT_UNCERTAIN },
 		/* PIDs of our own. */
-		{ 0, 2, 99, "/", false },
-		{ 0, 0, 0, "/", false },
-		{ -EACCES, 1, 22, "/", true },
-		{ -ENOENT, 2, 99, "/", true },
+		{ 0, 2, 99, "/", HOST_ROOT_KNOWN },
+		{ 0, 0, 0, "/", HOST_ROOT_KNOWN },
+		{ -EACCES, 1, 22, "/", HOST_ROOT_UNCERTAIN },
+		{ -ENOENT, 2, 99, "/", HOST_ROOT_UNCERTAIN },
 	};
 	struct fake_root *fake = *state;
 	char proc[FAKE_PATH_MAX];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const char *doubt = "unset";
+		enum host_root_evidence evidence = HOST_ROOT_EVIDENCE_N_;
 
 		fake_unlink(fake, "proc");
 		fake_write(fake, "proc/self/ns/mnt", "x");
@@ -429,9 +429,9 @@ static void test_evidence(void **state)
 			fake_mountinfo(fake, "proc/1/mountinfo", cases[i].root_id);
 
 		assert_string_equal(host_root_find(fake_path(fake, "proc", proc),
-						   cases[i].pids_are_hosts, &doubt),
+						   cases[i].pids_are_hosts, &evidence),
 				    cases[i].root);
-		assert_int_equal(doubt != NULL, cases[i].is_doubtful);
+		assert_int_equal(evidence, cases[i].evidence);
 	}
 }
 
@@ -440,12 +440,12 @@ static void test_no_evidence(void **state)
 {
 	struct fake_root *fake = *state;
 	char proc[FAKE_PATH_MAX];
-	const char *doubt = NULL;
+	enum host_root_evidence evidence = HOST_ROOT_KNOWN;
 
 	fake_mountinfo(fake, "proc/self/mountinfo", 0);
 	fake_mountinfo(fake, "proc/1/mountinfo", 0);
-	assert_string_equal(host_root_find(fake_path(fake, "proc", proc), 1, &doubt), "/");
-	assert_non_null(doubt);
+	assert_string_equal(host_root_find(fake_path(fake, "proc", proc), 1, &evidence), "/");
+	assert_int_equal(evidence, HOST_ROOT_UNCERTAIN);
 }
 
 /* By the links that name the namespaces, where both can be read. */
@@ -473,6 +473,7 @@ static void test_open_root(void **state)
 	assert_string_equal(host_root_path(root), expected_root());
 	host_root_close(root);
 	assert_int_equal(host_root_open("/", &root), 0);
+	assert_int_equal(host_root_evidence(root), HOST_ROOT_KNOWN);
 	assert_null(host_root_doubt(root));
 	host_root_close(root);
 	host_root_close(NULL);
