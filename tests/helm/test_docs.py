@@ -154,6 +154,33 @@ class Docs(unittest.TestCase):
         for part in 'transforms', 'sinks':
             for one in vector[part].values():
                 self.assertLessEqual(set(one['inputs']), names)
+        # Nothing is made for nobody.
+        consumed = {name for part in ('transforms', 'sinks') for one in vector[part].values() for name in one['inputs']}
+        self.assertLessEqual(set(vector['sources']) | set(vector['transforms']), consumed)
+
+    def test_jq(self):
+        """The example finds every failing row, whatever --by is; against the records the unit tests compare with."""
+        if not shutil.which('jq'):
+            raise unittest.SkipTest('needs jq (package jq)')
+        program = re.search(r"-o json --containers-only \|\n\s+jq -r '([^']+)'", read(f'{DOCS}/output.md'))[1]
+
+        def rows(value):
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    yield from inner if key == 'syscalls' else rows(inner)
+            elif isinstance(value, list):
+                for inner in value:
+                    yield from rows(inner)
+
+        for path in glob.glob(f'{tools.ROOT}/tests/unit/data/golden/*.jsonl'):
+            records = [json.loads(line) for line in read(path).splitlines()]
+            wanted = [[one.get('k8s', {}).get('pod', {}).get('name', ''), row['name'], str(row['errors'])]
+                      for one in records for row in rows(one) if row['errors']]
+            self.assertTrue(wanted, path)
+            result = subprocess.run(['jq', '-r', program, path], capture_output=True, text=True, check=False)
+            self.assertEqual((result.returncode, result.stderr), (0, ''), path)
+            found = [line.split('\t') for line in result.stdout.splitlines()]
+            self.assertEqual(sorted(found), sorted(wanted), path)
 
     def test_dashboard_is_json(self):
         for path in glob.glob(f'{tools.CHART}/dashboards/*.json'):
