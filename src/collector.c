@@ -152,10 +152,12 @@ int collector_exclude_cgroup(struct collector *collector, uint64_t id)
 	return 0;
 }
 
-void collector_include_cgroup(struct collector *collector, uint64_t id)
+int collector_include_cgroup(struct collector *collector, uint64_t id)
 {
-	if (bpf_map__delete_elem(collector->skel->maps.excluded_cgroups, &id, sizeof(id), 0) == 0)
-		new_generation(collector);
+	if (bpf_map__delete_elem(collector->skel->maps.excluded_cgroups, &id, sizeof(id), 0) < 0)
+		return -errno;
+	new_generation(collector);
+	return 0;
 }
 
 void collector_stats(const struct collector *collector, struct collector_stats *ret)

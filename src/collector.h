@@ -75,8 +75,8 @@ void collector_detach(struct collector *collector);
 
 /* A cgroup that no filter wants (any more): its tasks cost little from now on. */
 int collector_exclude_cgroup(struct collector *collector, uint64_t id);
-/* … that a filter wants after all, or that is gone. */
-void collector_include_cgroup(struct collector *collector, uint64_t id);
+/* … that a filter wants after all, or that is gone. Returns 0 or -errno, and it stays left out. */
+int collector_include_cgroup(struct collector *collector, uint64_t id);
 
 /* Whether all programs are still attached, each of their copies. */
 bool collector_is_attached(const struct collector *collector);

@@ -41,12 +41,15 @@ static size_t find(const struct exclusions *exclusions, uint64_t id)
 	return i;
 }
 
-static void remove_at(struct exclusions *exclusions, size_t i)
+/* What the kernel leaves out still stays known, or nobody would try again. */
+static int remove_at(struct exclusions *exclusions, size_t i)
 {
-	uint64_t id = exclusions->ids[i];
+	int r = exclusions->kernel.include(exclusions->ids[i], exclusions->kernel.data);
 
+	if (r < 0 && r != -ENOENT)
+		return r;
 	exclusions->ids[i] = exclusions->ids[--exclusions->n];
-	exclusions->kernel.include(id, exclusions->kernel.data);
+	return 0;
 }
 
 int exclusions_add(struct exclusions *exclusions, uint64_t id)
@@ -85,14 +88,19 @@ void exclusions_remove(struct exclusions *exclusions, uint64_t id)
 	size_t i = find(exclusions, id);
 
 	if (i < exclusions->n)
-		remove_at(exclusions, i);
+		(void)remove_at(exclusions, i);
 }
 
-void exclusions_review(struct exclusions *exclusions, bool (*unwanted)(uint64_t id, void *data),
-		       void *data)
+int exclusions_review(struct exclusions *exclusions, bool (*unwanted)(uint64_t id, void *data),
+		      void *data)
 {
+	int result = 0;
+
 	for (size_t i = exclusions->n; i-- > 0;) {
-		if (!unwanted(exclusions->ids[i], data))
-			remove_at(exclusions, i);
+		int r = unwanted(exclusions->ids[i], data) ? 0 : remove_at(exclusions, i);
+
+		if (r < 0 && r != -EBUSY) /* as when adding */
+			result = r;
 	}
+	return result;
 }

@@ -13,7 +13,7 @@ struct exclusions;
 /* Where it is told. */
 struct exclusions_kernel {
 	int (*exclude)(uint64_t id, void *data); /* 0, -E2BIG without room, or another -errno */
-	void (*include)(uint64_t id, void *data);
+	int (*include)(uint64_t id, void *data); /* 0, -ENOENT if it was not left out, or -errno */
 	void *data;
 };
 
@@ -26,9 +26,12 @@ void exclusions_free(struct exclusions *exclusions);
  */
 int exclusions_add(struct exclusions *exclusions, uint64_t id);
 
-/* Measures @id again, or makes room of it if it is gone. */
+/* Measures @id again, or makes room of it if it is gone. What fails is left to the next review. */
 void exclusions_remove(struct exclusions *exclusions, uint64_t id);
 
-/* The same for all that are not @unwanted any more. */
-void exclusions_review(struct exclusions *exclusions, bool (*unwanted)(uint64_t id, void *data),
-		       void *data);
+/*
+ * The same for all that are not @unwanted any more. Returns 0, or the -errno of one that is left
+ * out still.
+ */
+int exclusions_review(struct exclusions *exclusions, bool (*unwanted)(uint64_t id, void *data),
+		      void *data);

@@ -57,6 +57,8 @@ struct monitor {
 	uint64_t resolver_worked_ns;
 	uint64_t hierarchy_checked_ns;
 	bool hierarchy_settled;
+	bool exclusion_failed; /* which has been said */
+	bool inclusion_failed;
 	uint64_t intervals;
 	struct loop *loop;
 	bool stop; /* the interval that is printed is the last one */
@@ -120,7 +122,8 @@ static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
 				  identity);
 }
 
-static int exclude(struct monitor *monitor, uint64_t cgroup_id)
+/* Only to save time: the report leaves out what no filter wants in any case. */
+static void exclude(struct monitor *monitor, uint64_t cgroup_id)
 {
 	int r = exclusions_add(monitor->exclusions, cgroup_id);
 
@@ -128,7 +131,13 @@ static int exclude(struct monitor *monitor, uint64_t cgroup_id)
 		fprintf(stderr,
 			"cgscope: the kernel can leave no more cgroups out: what else filters do not "
 			"want is measured, and left out of the output only\n");
-	return r < 0 ? r : 0;
+	if (r < 0 && !monitor->exclusion_failed) {
+		fprintf(stderr,
+			"cgscope: cannot have the kernel leave a cgroup out: %s: it is measured, and "
+			"left out of the output only\n",
+			strerror(-r));
+		monitor->exclusion_failed = true;
+	}
 }
 
 static int exclude_in_kernel(uint64_t id, void *data)
@@ -138,11 +147,11 @@ static int exclude_in_kernel(uint64_t id, void *data)
 	return collector_exclude_cgroup(monitor->collector, id);
 }
 
-static void include_in_kernel(uint64_t id, void *data)
+static int include_in_kernel(uint64_t id, void *data)
 {
 	struct monitor *monitor = data;
 
-	collector_include_cgroup(monitor->collector, id);
+	return collector_include_cgroup(monitor->collector, id);
 }
 
 static bool is_unwanted(uint64_t id, void *data)
@@ -156,21 +165,28 @@ static bool is_unwanted(uint64_t id, void *data)
 static void check_exclusions(struct monitor *monitor)
 {
 	uint64_t now = monotonic_ns();
+	int r;
 
 	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
 		return;
 	monitor->selection_checked_ns = now;
-	exclusions_review(monitor->exclusions, is_unwanted, monitor);
+	r = exclusions_review(monitor->exclusions, is_unwanted, monitor);
+	if (r < 0 && !monitor->inclusion_failed) {
+		fprintf(stderr,
+			"cgscope: cannot have the kernel measure a cgroup again: %s: its calls are "
+			"missing until it can\n",
+			strerror(-r));
+		monitor->inclusion_failed = true;
+	}
 }
 
 /* What no filter wants is left to the kernel to leave out. */
-static int update_exclusions(struct monitor *monitor, const struct snapshot *snapshot)
+static void update_exclusions(struct monitor *monitor, const struct snapshot *snapshot)
 {
 	uint64_t last = 0;
-	int r;
 
 	if (!selection_is_active(monitor->selection))
-		return 0;
+		return;
 	for (uint32_t i = 0; i < snapshot->n_rows; i++) {
 		uint64_t id = snapshot->rows[i].task->cgroup_id;
 
@@ -178,14 +194,10 @@ static int update_exclusions(struct monitor *monitor, const struct snapshot *sna
 			continue;
 		last = id;
 		/* Of what is gone, these were the last rows. */
-		if (is_unwanted(id, monitor)) {
-			r = exclude(monitor, id);
-			if (r < 0)
-				return r;
-		}
+		if (is_unwanted(id, monitor))
+			exclude(monitor, id);
 	}
 	check_exclusions(monitor);
-	return 0;
 }
 
 /* How long epoll may wait before the resolver has something to retry. */
@@ -328,9 +340,7 @@ static int print_interval(struct monitor *monitor)
 	if (r < 0)
 		return fail("cannot sum up the metrics: %s", strerror(-r)), r;
 	check_hierarchy(monitor);
-	r = update_exclusions(monitor, &snapshot);
-	if (r < 0)
-		return fail("cannot have the kernel leave a cgroup out: %s", strerror(-r)), r;
+	update_exclusions(monitor, &snapshot);
 	return stop && !monitor->stop ? print_last_interval(monitor) : 0;
 }
 

@@ -581,7 +581,7 @@ static void excluded_and_included(void **state)
 	(void)lab_run(lab, group_victim, &n);
 	/* Each group is judged by itself. */
 	lab_reap(lab, lab_start_in(nested, group_victim, &n), 0);
-	collector_include_cgroup(lab_collector(lab), group->id);
+	assert_int_equal(collector_include_cgroup(lab_collector(lab), group->id), 0);
 	n = counts[2];
 	(void)lab_run(lab, group_victim, &n);
 	assert_int_equal(collector_exclude_cgroup(lab_collector(lab), group->id), 0);
@@ -633,7 +633,7 @@ static void next_generation(struct lab *lab, const struct generations *generatio
 	const uint64_t nobody = UINT64_MAX;
 
 	assert_int_equal(collector_exclude_cgroup(lab_collector(lab), nobody), 0);
-	collector_include_cgroup(lab_collector(lab), nobody);
+	assert_int_equal(collector_include_cgroup(lab_collector(lab), nobody), 0);
 	__atomic_add_fetch(generations->now, 1, __ATOMIC_RELEASE);
 	for (unsigned i = 0; i <= NEIGHBOURS; i++) {
 		while (__atomic_load_n(&generations->n_seen[i], __ATOMIC_ACQUIRE) <

@@ -426,7 +426,8 @@ static void table_of_excluded_cgroups_is_full(void **state)
 	assert_int_equal(r, -E2BIG);
 	assert_true(n > 1000);
 	assert_int_equal(collector_exclude_cgroup(collector, nobody), 0); /* it is there */
-	collector_include_cgroup(collector, nobody);
+	assert_int_equal(collector_include_cgroup(collector, nobody), 0);
+	assert_int_equal(collector_include_cgroup(collector, nobody), -ENOENT);
 	assert_int_equal(collector_exclude_cgroup(collector, nobody + n), 0);
 	lab_close(lab);
 }

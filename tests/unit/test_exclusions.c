@@ -17,6 +17,7 @@ struct kernel {
 	size_t n;
 	unsigned asked;
 	int error;
+	int include_error;
 };
 
 static int exclude(uint64_t id, void *data)
@@ -41,13 +42,16 @@ static size_t find(const struct kernel *kernel, uint64_t id)
 	return i;
 }
 
-static void include(uint64_t id, void *data)
+static int include(uint64_t id, void *data)
 {
 	struct kernel *kernel = data;
 	size_t i = find(kernel, id);
 
+	if (kernel->include_error)
+		return kernel->include_error;
 	assert_true(i < kernel->n);
 	kernel->ids[i] = kernel->ids[--kernel->n];
+	return 0;
 }
 
 static struct kernel kernel;
@@ -134,15 +138,52 @@ static void test_review(void **state)
 {
 	unsigned calls = 0;
 
-	exclusions_review(*state, is_odd, &calls);
+	assert_int_equal(exclusions_review(*state, is_odd, &calls), 0);
 	assert_int_equal(calls, 0);
 	for (uint64_t id = 0; id < ROOM; id++)
 		assert_int_equal(exclusions_add(*state, id), 0);
-	exclusions_review(*state, is_odd, &calls);
+	assert_int_equal(exclusions_review(*state, is_odd, &calls), 0);
 	assert_int_equal(calls, ROOM);
 	assert_int_equal(kernel.n, ROOM / 2);
 	for (size_t i = 0; i < kernel.n; i++)
 		assert_int_equal(kernel.ids[i] & 1, 1);
+}
+
+/* What could not be taken back is tried again, by whoever asks next. */
+static void test_include_fails(void **state)
+{
+	static const struct {
+		int error;
+		int said;
+	} cases[] = { { -EBUSY, 0 }, { -EPERM, -EPERM }, { -ENOMEM, -ENOMEM } };
+	unsigned calls = 0;
+
+	for (uint64_t id = 0; id < 4; id++)
+		assert_int_equal(exclusions_add(*state, id), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		kernel.include_error = cases[i].error;
+		exclusions_remove(*state, 1);
+		calls = 0;
+		assert_int_equal(exclusions_review(*state, is_odd, &calls), cases[i].said);
+		assert_int_equal(calls, 4);
+		assert_int_equal(kernel.n, 4);
+		/* It is left out still, so that there is nothing to ask. */
+		assert_int_equal(exclusions_add(*state, 2), 0);
+		assert_int_equal(kernel.asked, 4);
+	}
+	kernel.include_error = 0;
+	assert_int_equal(exclusions_review(*state, is_odd, &calls), 0);
+	assert_int_equal(kernel.n, 2);
+	exclusions_remove(*state, 1);
+	assert_int_equal(kernel.n, 1);
+	assert_int_equal(kernel.ids[0], 3);
+
+	/* What the kernel does not know is no more left out: it can be again. */
+	kernel.n = 0;
+	kernel.include_error = -ENOENT;
+	exclusions_remove(*state, 3);
+	assert_int_equal(exclusions_add(*state, 3), 0);
+	assert_int_equal(kernel.n, 1);
 }
 
 int main(void)
@@ -152,6 +193,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_review, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_include_fails, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
