@@ -408,10 +408,12 @@ static int merge_calls(struct build *build)
 	if (r < 0)
 		return r;
 
-	for (size_t i = 0, n; i < build->n_items; i += n) {
+	for (size_t i = 0, n, n_left = 0; i < build->n_items; i += n, n_left -= n) {
 		struct item merged = items[i];
 
-		n = call_size(&items[i], group_size(build, i));
+		if (n_left == 0) /* counted once a container, which may have many calls */
+			n_left = group_size(build, i);
+		n = call_size(&items[i], n_left);
 		merged.row = sum_of(sums, &items[i], n);
 		merged.time_ns = merged.row->stats.time_ns;
 		items[n_merged++] = merged;

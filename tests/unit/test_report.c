@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -504,6 +505,56 @@ static void test_many(void **state)
 	fixture_done(&fixture);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+enum { MERGED_ROWS = 40000, MERGED_CONTAINERS = 400 };
+
+/* What bringing together the calls takes, at best, all different, in so many containers. */
+static uint64_t merge_ns(unsigned n_containers)
+{
+	static struct snapshot_task tasks[MERGED_CONTAINERS];
+	static char keys[MERGED_CONTAINERS][16];
+	struct options options = usual;
+	struct fixture fixture;
+	uint64_t best = UINT64_MAX;
+
+	options.by = ROW_CONTAINER;
+	fixture_init(&fixture);
+	for (unsigned i = 0; i < n_containers; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k%u", i);
+		fixture_cgroup(&fixture, i + 1, (struct identity){ .key = keys[i] });
+		tasks[i] = (struct snapshot_task){ .cgroup_id = i + 1, .pid = 1 };
+	}
+	for (uint32_t i = 0; i < MERGED_ROWS; i++)
+		fixture_row(&fixture, &tasks[i % n_containers], i, 1);
+	for (int i = 0; i < 3; i++) {
+		uint64_t start = cpu_ns(), took;
+		struct report *report = fixture_report(&fixture, &options);
+
+		took = cpu_ns() - start;
+		if (took < best)
+			best = took;
+		assert_int_equal(report->n_containers, n_containers);
+		assert_int_equal(report->n_rows, MERGED_ROWS);
+		report_free(report);
+	}
+	fixture_done(&fixture);
+	return best;
+}
+
+/* How many different calls there are is up to a container: a hostile one costs what many do. */
+static void test_merging_is_not_quadratic(void **state)
+{
+	uint64_t many = merge_ns(MERGED_CONTAINERS), one = merge_ns(1);
+	assert_true(one < 5 * many);
+}
+
 static void test_latencies(void **state)
 {
 	struct fixture fixture;
@@ -618,6 +669,7 @@ int main(void)
 		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_equal_keys),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_merging_is_not_quadratic),
 		cmocka_unit_test(test_latencies),
 		cmocka_unit_test(test_percentiles),
 		cmocka_unit_test(test_nothing),
