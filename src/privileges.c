@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 
@@ -76,6 +77,10 @@ int privileges_check(const char *root, int root_error, FILE *err)
 int privileges_check_of(cap_t caps, const char *root, int root_error, FILE *err)
 {
 	bool foreign_root = needs_tracer(root, root_error);
+	/* Root without it is root in a container. */
+	const char *advice = geteuid() == 0 ? "give it to the container: Docker's --cap-add or "
+					      "--privileged, the chart's capabilities"
+					    : "run as root, or grant it";
 	int n_missing = 0;
 
 	for (size_t i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
@@ -85,9 +90,8 @@ int privileges_check_of(cap_t caps, const char *root, int root_error, FILE *err)
 			continue;
 		if (has(caps, need->capability) || has(caps, need->or_capability))
 			continue;
-		fprintf(err,
-			"cgscope: missing capability %s, needed %s; run as root, or grant it\n",
-			need->name, need->purpose);
+		fprintf(err, "cgscope: missing capability %s, needed %s; %s\n", need->name,
+			need->purpose, advice);
 		n_missing++;
 	}
 	return n_missing;
