@@ -30,7 +30,7 @@ struct collector_options {
 	uint32_t cgroup_hierarchy;     /* its number in /proc/cgroups; 0 for v2 */
 	uint64_t in_flight_ns;	       /* 0: none */
 	bool by_thread;
-	bool verbose; /* libbpf's own words on stderr */
+	unsigned verbose; /* libbpf's own words on stderr: 1 without, 2 with its debugging */
 	const char *btf;
 	size_t ring_bytes;   /* 0: the default; a power of two and whole pages */
 	bool refuse_records; /* for tests: no task can be given a record */

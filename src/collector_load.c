@@ -23,8 +23,8 @@
 /* Cgroups that filters keep out of the measurement; one more than fits is filtered here instead. */
 #define EXCLUDED_CGROUPS_MAX 16384
 
-/* libbpf's words while loading: shown with -v, else only the last warning is kept for the error. */
-static bool print_verbose;
+/* libbpf's words while loading: shown if wanted, and the last warning is kept for the error. */
+static unsigned print_verbose;
 static char last_warning[256];
 
 __attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_level level,
@@ -38,7 +38,7 @@ __attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_
 		va_end(copy);
 		last_warning[strcspn(last_warning, "\n")] = '\0';
 	}
-	if (print_verbose)
+	if (level == LIBBPF_DEBUG ? print_verbose > 1 : print_verbose > 0)
 		return vfprintf(stderr, format, args);
 	return 0;
 }

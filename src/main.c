@@ -499,6 +499,8 @@ static int open_publisher(struct monitor *monitor)
 		.is_attached = is_attached,
 		.data = monitor,
 	};
+	const char *port = options->listen ? strrchr(options->listen, ':') : NULL;
+	bool any_port = port && strspn(port + 1, "0") > 0 && !port[1 + strspn(port + 1, "0")];
 	char error[256] = "";
 	int r;
 
@@ -507,7 +509,8 @@ static int open_publisher(struct monitor *monitor)
 	r = publisher_open(options, &source, &monitor->publisher, error, sizeof(error));
 	if (r < 0)
 		return fail("--listen: %s", *error ? error : strerror(-r));
-	if (options->verbose)
+	/* Whoever leaves the port to the kernel has no other way to know it. */
+	if (options->verbose || any_port)
 		fprintf(stderr, "cgscope: listening on %s\n",
 			publisher_address(monitor->publisher));
 	return 0;

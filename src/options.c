@@ -26,7 +26,9 @@ struct parse {
 	struct options *options;
 	const struct option_spec *spec; /* the option at hand */
 	bool has_command;
-	bool wants_text; /* by an option, not by default */
+	bool wants_text;      /* by an option, not by default */
+	const char *monitors; /* an option that resolve has no use for; NULL: none was given */
+	bool has_metrics_syscalls;
 	char *error;
 	size_t error_size;
 };
@@ -304,6 +306,9 @@ static bool set_listen(struct parse *parse, const char *value)
 			parse, value,
 			"ADDR:PORT, such as 127.0.0.1:9435, [::]:9435 or :9435, nor unix:/PATH");
 
+	if (parse->options->listen)
+		return fail(parse, "--listen: given twice; there can be one only, such as :9435 "
+				   "for all addresses");
 	parse->options->listen = value;
 	return true;
 }
@@ -315,6 +320,7 @@ static bool set_metrics_syscalls(struct parse *parse, const char *value)
 	if (!parse_uint(value, 1, CALLS_MAX, &n))
 		return fail_value(parse, value, "a whole number from 1 to 1024");
 	parse->options->metrics_syscalls = (uint32_t)n;
+	parse->has_metrics_syscalls = true;
 	return true;
 }
 
@@ -338,7 +344,7 @@ static bool set_btf(struct parse *parse, const char *value)
 
 static bool set_verbose(struct parse *parse, const char *value)
 {
-	parse->options->verbose = true;
+	parse->options->verbose++;
 	return true;
 }
 
@@ -389,7 +395,7 @@ static const struct option_spec specs[] = {
 	  set_node },
 	{ 0, "btf", "FILE", "BTF of the running kernel, if /sys/kernel/btf/vmlinux is missing",
 	  set_btf },
-	{ 'v', "verbose", NULL, "diagnostics on stderr", set_verbose },
+	{ 'v', "verbose", NULL, "diagnostics on stderr; twice: those of libbpf, too", set_verbose },
 	{ 0, "version", NULL, "print the versions of cgscope, libbpf and the kernel", NULL },
 	{ 'h', "help", NULL, "print this help", NULL },
 };
@@ -483,12 +489,26 @@ static bool take_operand(struct parse *parse, const char *operand)
 	return list_add(parse, &options->targets, operand);
 }
 
+/* Of use to resolve, too. */
+static bool is_general(const struct option_spec *spec)
+{
+	static const char *const names[] = { "output", "host-root", "node", "btf", "verbose" };
+
+	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+		if (strcmp(spec->name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool take_option(struct parse *parse, int value)
 {
 	parse->spec = spec_of(value);
 	if (parse->spec->argument && *optarg == '\0')
 		return fail(parse, "--%s: an empty value; expected %s", parse->spec->name,
 			    parse->spec->argument);
+	if (!is_general(parse->spec) && !parse->monitors)
+		parse->monitors = parse->spec->name;
 	return parse->spec->set(parse, optarg);
 }
 
@@ -527,6 +547,28 @@ static enum options_result parse_arguments(struct parse *parse, int argc, char *
 	return good ? OPTIONS_RUN : OPTIONS_ERROR;
 }
 
+/* What is wrong with all of it together. */
+static bool check_whole(struct parse *parse)
+{
+	const struct options *options = parse->options;
+	bool resolves = options->command == COMMAND_RESOLVE;
+
+	parse->spec = NULL;
+	if (resolves && options->targets.n == 0)
+		return fail(parse,
+			    "resolve needs at least one TARGET: "
+			    "a cgroup path, a line of /proc/PID/cgroup, a cgroup id or a PID");
+	if (resolves && parse->wants_text)
+		return fail(parse, "--output: resolve prints JSON lines only; leave \"text\" out");
+	if (resolves && parse->monitors)
+		return fail(parse, "--%s: resolve has no use for it; leave it out",
+			    parse->monitors);
+	if (parse->has_metrics_syscalls && !options->listen)
+		return fail(parse, "--metrics-syscalls: nothing is served without --listen "
+				   "ADDR:PORT");
+	return true;
+}
+
 enum options_result options_parse(int argc, char **argv, const char *node_default,
 				  struct options *ret, char *ret_error, size_t error_size)
 {
@@ -543,15 +585,8 @@ enum options_result options_parse(int argc, char **argv, const char *node_defaul
 	};
 
 	result = parse_arguments(&parse, argc, argv);
-	if (result == OPTIONS_RUN && ret->command == COMMAND_RESOLVE && ret->targets.n == 0) {
-		fail(&parse, "resolve needs at least one TARGET: "
-			     "a cgroup path, a line of /proc/PID/cgroup, a cgroup id or a PID");
+	if (result == OPTIONS_RUN && !check_whole(&parse))
 		return OPTIONS_ERROR;
-	}
-	if (result == OPTIONS_RUN && ret->command == COMMAND_RESOLVE && parse.wants_text) {
-		fail(&parse, "--output: resolve prints JSON lines only; leave \"text\" out");
-		return OPTIONS_ERROR;
-	}
 	return result;
 }
 
@@ -598,7 +633,8 @@ void options_help(FILE *out)
 	fputs("\n"
 	      "A TARGET that is a number is the id of a cgroup, if there is such a cgroup, else a\n"
 	      "PID; cgroup:4711 and pid:4711 are the one or the other. /proc/4711/cgroup is the\n"
-	      "process, too. All else is a path or a line of such a file.\n"
+	      "process, too. All else is a path or a line of such a file. The exit status of\n"
+	      "resolve is 0 if one of them was known at least.\n"
 	      "\n"
 	      "An option given twice widens the selection, different options narrow it.\n"
 	      "\n"

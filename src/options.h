@@ -56,7 +56,7 @@ struct options {
 	const char *host_root; /* NULL: by evidence */
 	const char *node;
 	const char *btf;
-	bool verbose;
+	unsigned verbose;	    /* how often it was given */
 	struct string_list targets; /* of resolve */
 	/* Owned storage behind the lists; see options_done(). */
 	char **storage;

@@ -49,11 +49,20 @@ class Check(unittest.TestCase):
         nothing = ['setpriv', '--bounding-set', '-all', '--inh-caps', '-all']
         code, lines = check(*harness.ROOT_OPTIONS, wrapper=nothing)
         self.assertEqual(code, 1, lines)
+        self.assertNotIn('as root', str(lines))
         self.assertEqual([verdict for verdict, _ in lines['privileges']], ['FAILED'] * 3)
         code, err = can_run(*harness.ROOT_OPTIONS, wrapper=nothing)
         self.assertEqual(code, 1)
         for _, text in lines['privileges']:
             self.assertIn(text, err)
+
+    def test_verbose(self):
+        """What libbpf tells its debuggers does not bury what is told users."""
+        arguments = '-i', '0.1', '-n', '1', *harness.ROOT_OPTIONS
+        once, twice = (harness.cgscope(option, *arguments)[2] for option in ('-v', '-vv'))
+        self.assertIn('cgscope: cgroups:', once)
+        self.assertEqual([line for line in once.splitlines() if not line.startswith('cgscope: ')], [])
+        self.assertGreater(twice.count('libbpf: '), 100)
 
     def test_root_of_the_first_process(self):
         """It takes a tracer's privilege, unless it is given or this is the place."""

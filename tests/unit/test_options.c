@@ -104,14 +104,14 @@ static void test_all_options(void **state)
 	assert_int_equal(options.by, ROW_THREAD);
 	assert_int_equal(options.in_flight_ns, 0);
 	assert_true(options.containers_only);
-	assert_true(options.verbose);
+	assert_int_equal(options.verbose, 1);
 	assert_string_equal(options.listen, "[::]:9435");
 	assert_int_equal(options.metrics_syscalls, 5);
 	options_done(&options);
 
 	assert_int_equal(parse(WORDS("--host-root", "/host", "--btf", "/b", "--by", "container",
 				     "--by", "process", "-i", "1", "--interval", "2", "--listen",
-				     ":9435", "--listen", "unix:/run/cgscope.sock"),
+				     "unix:/run/cgscope.sock"),
 			       &options),
 			 OPTIONS_RUN);
 	assert_string_equal(options.host_root, "/host");
@@ -193,7 +193,10 @@ static void test_commands(void **state)
 		{ { "-i", "1", "check", "-v" }, COMMAND_CHECK, 0 },
 		{ { "check", "--host-root", "/host" }, COMMAND_CHECK, 0 },
 		{ { "resolve", "1" }, COMMAND_RESOLVE, 1 },
-		{ { "resolve", "1", "-v", "/docker/x", "-o", "json" }, COMMAND_RESOLVE, 2 },
+		{ { "resolve", "1", "-vv", "/docker/x", "-o", "json" }, COMMAND_RESOLVE, 2 },
+		{ { "resolve", "--host-root=/h", "--node=n", "--btf=/b", "1" },
+		  COMMAND_RESOLVE,
+		  1 },
 		{ { "resolve", "1", "-otext", "-ojson" }, COMMAND_RESOLVE, 1 },
 		{ { "resolve", "--", "-1", "--", "top" }, COMMAND_RESOLVE, 3 },
 		{ { "resolve", "0::/a b:c" }, COMMAND_RESOLVE, 1 },
@@ -340,6 +343,12 @@ static const struct {
 	{ { "check", "stray" }, { "\"stray\"", "--help" } },
 	{ { "check", "top" }, { "\"top\"", "--help" } },
 	{ { "-v", "--", "stray" }, { "\"stray\"", "command" } },
+	{ { "--listen", ":1", "--listen", ":2" }, { "--listen", "twice" } },
+	{ { "--metrics-syscalls", "5" }, { "--metrics-syscalls", "--listen" } },
+	{ { "resolve", "1", "-n", "2" }, { "--intervals", "resolve" } },
+	{ { "-i", "1", "resolve", "1" }, { "--interval", "resolve" } },
+	{ { "resolve", "--top=3", "-v", "1" }, { "--top", "resolve" } },
+	{ { "resolve", "--containers-only", "1" }, { "--containers-only", "resolve" } },
 	{ { "resolve" }, { "resolve", "TARGET" } },
 	{ { "resolve", "" }, { "resolve", "empty" } },
 	{ { "resolve", "1", "-o", "text" }, { "--output", "JSON" } },
