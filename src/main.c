@@ -425,7 +425,7 @@ static int open_identity(struct monitor *monitor)
 	if (privileges_check(dir, r, stderr))
 		return EXIT_FAILURE;
 	if (r < 0)
-		return fail("cannot open the host's root %s: %s", dir, strerror(-r));
+		return fail("cannot open the host's root \"%s\": %s", dir, strerror(-r));
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
 	notice_host_root(monitor->root, monitor->tree, options->verbose, stderr);
 	if (r < 0)

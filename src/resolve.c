@@ -42,19 +42,25 @@ static int resolution_init(struct resolution *resolution)
 
 	r = host_root_open(dir, &resolution->root);
 	if (r < 0) {
-		fprintf(resolution->err, "cgscope: cannot open the host's root '%s': %s\n",
+		fprintf(resolution->err, "cgscope: cannot open the host's root \"%s\": %s\n",
 			dir ? dir : host_root_default(), strerror(-r));
 		return r;
 	}
 	notice_host_root(resolution->root, NULL, resolution->options->verbose, resolution->err);
 	r = cgroup_tree_open(resolution->root, &resolution->tree);
 	if (r < 0 && resolution->options->verbose)
-		fprintf(resolution->err, "cgscope: no cgroup hierarchy below '%s': %s, ignoring\n",
+		fprintf(resolution->err,
+			"cgscope: no cgroup hierarchy below \"%s\": %s, ignoring\n",
 			host_root_path(resolution->root), strerror(-r));
 	r = resolver_new(resolution->root, resolution->tree, &resolution->resolver);
 	if (r < 0)
 		fprintf(resolution->err, "cgscope: %s\n", strerror(-r));
 	return r;
+}
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
 /* "12", with @prefix before it if that is not "". */
@@ -63,7 +69,7 @@ static bool parse_number(const char *text, const char *prefix, uint64_t *ret)
 	size_t n = strlen(prefix);
 	char *end;
 
-	if (strncmp(text, prefix, n) != 0 || text[n] < '0' || text[n] > '9')
+	if (!has_prefix(text, prefix) || text[n] < '0' || text[n] > '9')
 		return false;
 	errno = 0;
 	*ret = strtoull(text + n, &end, 10);
@@ -266,11 +272,18 @@ static char *path_of_target(const struct resolution *resolution, const char *tar
 	*ret_missing = no_process;
 	if (parse_number(target, "pid:", &number))
 		return path_of_pid(resolution, number);
+	*ret_missing = "what follows \"pid:\" is not a PID";
+	if (has_prefix(target, "pid:"))
+		return NULL;
+	*ret_missing = no_process;
 	if (parse_proc(target, file, sizeof(file)))
 		return path_of_file(resolution, file);
 	*ret_missing = "no cgroup with this id";
 	if (parse_number(target, "cgroup:", &number))
 		return path_of_id(resolution, number);
+	*ret_missing = "what follows \"cgroup:\" is not the id of a cgroup";
+	if (has_prefix(target, "cgroup:"))
+		return NULL;
 	*ret_missing = "no cgroup with this id, and no process with this PID";
 	if (parse_number(target, "", &number)) {
 		found = path_of_id(resolution, number);
@@ -291,11 +304,27 @@ complain(const struct resolution *resolution, const char *target, const char *fo
 	va_list args;
 
 	text_to_word(target, SIZE_MAX, word, sizeof(word));
-	fprintf(resolution->err, "cgscope: '%s': ", word);
+	fprintf(resolution->err, "cgscope: \"%s\": ", word);
 	va_start(args, format);
 	vfprintf(resolution->err, format, args);
 	va_end(args);
 	fputc('\n', resolution->err);
+}
+
+/* Why nothing is known about @target. */
+static const char *why_unknown(const struct resolution *resolution, const char *target,
+			       const struct identity *identity, const struct resolve_trace *tried)
+{
+	bool exists = identity->cgroup_id != 0;
+
+	if (!exists && !strchr(target, '/'))
+		return "a TARGET is a path, a line of /proc/PID/cgroup, the id of a cgroup or a "
+		       "PID, not the name or id of a container";
+	if (!exists && resolution->tree)
+		return "no such cgroup is there, nor known to have been";
+	if (tried->n_attempts > 0)
+		return "no container, pod, unit or host: \"tried\" says who was asked";
+	return "no container, pod, unit or host";
 }
 
 /* Returns whether @target is known, and else says why not; -errno: nothing can be said any more. */
@@ -328,8 +357,8 @@ static int resolve_one(const struct resolution *resolution, const char *target)
 		return r;
 	}
 	if (identity.kind == IDENTITY_UNKNOWN)
-		complain(resolution, target,
-			 "no container, pod, unit or host: \"tried\" says who was asked");
+		complain(resolution, target, "%s",
+			 why_unknown(resolution, target, &identity, &trace));
 	return identity.kind != IDENTITY_UNKNOWN;
 }
 

@@ -255,8 +255,6 @@ static void test_hostile_targets(void **state)
 					       ":::",
 					       "\xff\x1b[2J",
 					       "/a\x01/b/docker-",
-					       "pid:",
-					       "cgroup:x",
 					       "-1",
 					       "99999999999999999999999999",
 					       "/\xe2\x80\xae" };
@@ -286,26 +284,27 @@ static void test_exit_status(void **state)
 
 	answer = ask(fake->path, mixed, 2);
 	assert_int_equal(answer.status, 0);
-	assert_non_null(strstr(answer.err, "'/some/where'"));
+	assert_non_null(strstr(answer.err, "\"/some/where\""));
 	assert_null(strstr(answer.err, "init.scope"));
 	answer_done(&answer);
 
 	answer = ask(fake->path, &bad, 1);
 	assert_int_equal(answer.status, 1);
 	assert_non_null(strstr(answer.out, "\"kind\":\"unknown\""));
-	assert_string_equal(answer.err, "cgscope: '/some/where': no container, pod, unit or host: "
-					"\"tried\" says who was asked\n");
+	assert_string_equal(answer.err,
+			    "cgscope: \"/some/where\": no container, pod, unit or host: "
+			    "\"tried\" says who was asked\n");
 	answer_done(&answer);
 
 	/* No such process, and no such cgroup: no line, and the reason on standard error. */
 	answer = ask(fake->path, &missing, 1);
 	assert_int_equal(answer.status, 1);
 	assert_string_equal(answer.out, "");
-	assert_string_equal(answer.err, "cgscope: 'pid:4194305': no such process\n");
+	assert_string_equal(answer.err, "cgscope: \"pid:4194305\": no such process\n");
 	answer_done(&answer);
 	answer = ask(fake->path, &absent, 1);
 	assert_int_equal(answer.status, 1);
-	assert_string_equal(answer.err, "cgscope: 'cgroup:7': no cgroup with this id\n");
+	assert_string_equal(answer.err, "cgscope: \"cgroup:7\": no cgroup with this id\n");
 	answer_done(&answer);
 
 	answer = ask("/nowhere/at/all", &good, 1);
@@ -318,18 +317,50 @@ static void test_exit_status(void **state)
 /* Which target it was that is unknown, one line each, whatever is in it. */
 static void test_messages(void **state)
 {
-	static const char *const targets[] = { "99999999", ("/docker/" A), "\x1b[2J\n'",
-					       "/proc/4194305/cgroup" };
+	static const char *const targets[] = {
+		"99999999",   "/docker/" A, "\x1b[2J\n'", "/proc/4194305/cgroup",	    "web1",
+		"cgroup:abc", "cgroup:",    "pid:1x",	  "cgroup:99999999999999999999999", "/a",
+	};
 	struct fake_root *fake = *state;
-	_cleanup_(answer_done) struct answer answer = ask(fake->path, targets, 4);
+	_cleanup_(answer_done) struct answer answer =
+		ask(fake->path, targets, sizeof(targets) / sizeof(targets[0]));
+	const char *no_target = "a TARGET is a path, a line of /proc/PID/cgroup, the id of a "
+				"cgroup or a PID, not the name or id of a container";
+	_cleanup_(freep) char *expected = NULL;
 
 	assert_int_equal(answer.status, 0);
-	assert_string_equal(
-		answer.err,
-		"cgscope: '99999999': no cgroup with this id, and no process with this PID\n"
-		"cgscope: '\\x1b[2J\\x0a'': no container, pod, unit or host: \"tried\" says who was "
-		"asked\n"
-		"cgscope: '/proc/4194305/cgroup': no such process\n");
+	assert_true(
+		asprintf(
+			&expected,
+			"cgscope: \"99999999\": no cgroup with this id, and no process with this PID\n"
+			"cgscope: \"\\x1b[2J\\x0a'\": %s\n"
+			"cgscope: \"/proc/4194305/cgroup\": no such process\n"
+			"cgscope: \"web1\": %s\n"
+			"cgscope: \"cgroup:abc\": what follows \"cgroup:\" is not the id of a cgroup\n"
+			"cgscope: \"cgroup:\": what follows \"cgroup:\" is not the id of a cgroup\n"
+			"cgscope: \"pid:1x\": what follows \"pid:\" is not a PID\n"
+			"cgscope: \"cgroup:99999999999999999999999\": what follows \"cgroup:\" is not "
+			"the id of a cgroup\n"
+			"cgscope: \"/a\": no container, pod, unit or host\n",
+			no_target, no_target) > 0);
+	assert_string_equal(answer.err, expected);
+}
+
+/* Of a cgroup that is not there it is said, where cgroups can be seen. */
+static void test_no_such_cgroup(void **state)
+{
+	static const char *const target = "/no/such/cgroup/here";
+	_cleanup_(answer_done) struct answer answer = ask("/", &target, 1);
+
+	if (access("/sys/fs/cgroup/memory", F_OK) < 0 &&
+	    access("/sys/fs/cgroup/cgroup.procs", F_OK) < 0) {
+		print_message("needs cgroups\n");
+		skip();
+	}
+	assert_int_equal(answer.status, 1);
+	assert_string_equal(answer.err,
+			    "cgscope: \"/no/such/cgroup/here\": no such cgroup is there, "
+			    "nor known to have been\n");
 }
 
 /* What names a process: all answers are the same from the kind on, in whatever this runs. */
@@ -401,12 +432,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
-		TEST(test_vectors),	  TEST(test_known),
-		TEST(test_unknown_chain), TEST(test_node_of_fargate),
-		TEST(test_unit),	  TEST(test_whole_files),
-		TEST(test_relative),	  TEST(test_hostile_targets),
-		TEST(test_exit_status),	  TEST(test_messages),
-		TEST(test_pids),	  TEST(test_no_pids),
+		TEST(test_vectors),	   TEST(test_known),
+		TEST(test_unknown_chain),  TEST(test_node_of_fargate),
+		TEST(test_unit),	   TEST(test_whole_files),
+		TEST(test_relative),	   TEST(test_hostile_targets),
+		TEST(test_exit_status),	   TEST(test_messages),
+		TEST(test_no_such_cgroup), TEST(test_pids),
+		TEST(test_no_pids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
