@@ -39,8 +39,9 @@ struct host_root {
 static const char *const doubts[] = {
 	[HOST_ROOT_KNOWN] = NULL,
 	[HOST_ROOT_UNCERTAIN] = "process 1 does not show whether the host's root is here",
-	[HOST_ROOT_ELSEWHERE] = "the host's root is that of process 1, which takes CAP_SYS_PTRACE "
-				"to open, and not what is seen here",
+	[HOST_ROOT_ELSEWHERE] = "the host's root is that of process 1, and not what is seen "
+				"here: to open it takes CAP_SYS_PTRACE, and that AppArmor, "
+				"SELinux or a user namespace does not refuse",
 };
 _Static_assert(sizeof(doubts) / sizeof(doubts[0]) == HOST_ROOT_EVIDENCE_N_,
 	       "all evidence has its words");
