@@ -62,14 +62,17 @@ class Ends(unittest.TestCase):
         for record in intervals(records):
             self.assertAlmostEqual(record['interval_s'], 0.2, delta=0.1)
 
+    def off_grid(self, records, step):
+        """How far each interval's end is from a multiple of @step since counting began."""
+        ends = itertools.accumulate(record['interval_s'] for record in records)
+        return [abs(end - round(end / step) * step) for end in ends]
+
     def test_no_drift(self):
         """Deadlines, not sleeps: a late interval makes none of those after it late."""
         step = 0.25
         records = intervals(harness.monitor_once('-n', '20', interval=step))
         self.assertEqual(len(records), 20)
-        ends = list(itertools.accumulate(r['interval_s'] for r in records))
-        late = [abs(end - round(end / step) * step) for end in ends]
-        self.assertLess(min(late[-8:]), 0.01, late)
+        self.assertLess(min(self.off_grid(records, step)[-8:]), 0.01, records)
 
     def test_first_interval(self):
         """It runs from when counting begins, however long it takes to get ready from there."""
@@ -78,11 +81,11 @@ class Ends(unittest.TestCase):
         # The first capset(2) drops privileges: the programs are attached.
         slow = ['strace', '-qq', '-o', '/dev/null', '-e', 'trace=capset', '-e',
                 'inject=capset:delay_enter=600000:when=1']
-        records = intervals(harness.monitor_once('-n', '3', interval=1, wrapper=slow,
+        records = intervals(harness.monitor_once('-n', '4', interval=1, wrapper=slow,
                                                  env=harness.traced_environ()))
-        self.assertEqual(len(records), 3)
-        for record in records:
-            self.assertAlmostEqual(record['interval_s'], 1, delta=0.2)
+        self.assertEqual(len(records), 4)
+        # From when it was ready they would all end 0.4 s off. A busy machine delays some of them.
+        self.assertLess(min(self.off_grid(records, 1)), 0.1, records)
 
     def test_timestamps_are_contiguous(self):
         """Each interval begins where the one before it ended."""
