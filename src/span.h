@@ -42,7 +42,7 @@ static inline struct span span_without_prefix(struct span span, const char *text
 {
 	size_t n = strlen(text);
 
-	return (struct span){ span.s + n, span.n - n };
+	return span_starts_with(span, text) ? (struct span){ span.s + n, span.n - n } : span;
 }
 
 /* Whether @span is @text, or ends in it behind a dash. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "src/cleanup.h"
+#include "src/span.h"
 
 #define H  "5aaf9eb7648eeb1459d86eaa0ace8bcfa93089642e5c3113a14250dae3238aaf"
 #define H2 "38fac3e99302b3622be089dd41e7ccf38aff368a86cc339972075136ee2710ce"
@@ -676,6 +677,26 @@ static void test_runtime_names(void **state)
 	assert_null(cgroup_hint_runtime(HINT_N_));
 }
 
+/* What is cut off is cut off only where it is. */
+static void test_span(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *prefix;
+		const char *rest;
+	} cases[] = {
+		{ "kata_x", "kata_", "x" },	 { "kata_", "kata_", "" },
+		{ "kata", "kata_", "kata" },	 { "", "kata_", "" },
+		{ "xkata_", "kata_", "xkata_" }, { "x", "", "x" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct span span = { cases[i].text, strlen(cases[i].text) };
+
+		assert_true(span_equals(span_without_prefix(span, cases[i].prefix), cases[i].rest));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -694,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_unjoined_is_parsed),
 		cmocka_unit_test(test_runtime_names),
+		cmocka_unit_test(test_span),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
