@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -42,15 +41,18 @@ static bool has(cap_t caps, cap_value_t capability)
 /* Whether @path is the root of a process in /proc, wherever that is mounted, or below it. */
 static bool is_process_root(const char *path)
 {
-	const char *proc = strstr(path, "/proc/");
-	size_t n;
+	static const char dir[] = "/proc/", root[] = "/root";
 
-	if (!proc)
-		return false;
-	proc += strlen("/proc/");
-	n = strcspn(proc, "/");
-	return n > 0 && strncmp(proc + n, "/root", 5) == 0 &&
-	       (proc[n + 5] == '\0' || proc[n + 5] == '/');
+	for (const char *s = strstr(path, dir); s; s = strstr(s + 1, dir)) {
+		const char *process = s + strlen(dir), *rest = process + strcspn(process, "/");
+
+		if (rest == process || strncmp(rest, root, strlen(root)) != 0)
+			continue;
+		rest += strlen(root);
+		if (*rest == 0 || *rest == '/')
+			return true;
+	}
+	return false;
 }
 
 /*

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/capability.h>
 
 /*
  * Names each missing capability on @err, one line each, with what it is for and how to get it.
@@ -13,8 +14,7 @@
 int privileges_check(const char *root, int root_error, FILE *err);
 
 /* The same of other capabilities than our own. */
-struct _cap_struct;
-int privileges_check_of(struct _cap_struct *caps, const char *root, int root_error, FILE *err);
+int privileges_check_of(cap_t caps, const char *root, int root_error, FILE *err);
 
 /*
  * Gives up all capabilities but CAP_DAC_READ_SEARCH (handles and 0600 files, for as long as new
