@@ -237,11 +237,12 @@ static char *path_of_id(const struct resolution *resolution, uint64_t id)
 static bool parse_proc(const char *target, char *ret, size_t size)
 {
 	static const char proc[] = "/proc/", self[] = "self", task[] = "/task/", file[] = "/cgroup";
-	const char *s = target + strlen(proc), *rest;
+	const char *s, *rest;
 	size_t digits;
 
 	if (strncmp(target, proc, strlen(proc)) != 0)
 		return false;
+	s = target + strlen(proc);
 	digits = strspn(s, "0123456789");
 	if (digits == 0 && strncmp(s, self, strlen(self)) == 0)
 		digits = strlen(self);
