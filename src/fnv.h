@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* FNV-1a, from a seed that nobody knows beforehand, so that keys cannot be made to collide. */
+/*
+ * FNV-1a. Where others choose the keys, the seed must be one that they do not know, or they can
+ * make keys that collide.
+ */
 #pragma once
 
 #include <stddef.h>
