@@ -140,6 +140,11 @@ class Answers(unittest.TestCase):
                 self.assertIn(b'200 OK', s.recv(4096))
             self.assertEqual(tools.get(port, '/readyz')[0], 200)
 
+    def test_any_port(self):
+        """The kernel chooses; nobody else could tell which."""
+        _, _, err = harness.cgscope('-n', '1', '-i', '0.05', '--listen', '127.0.0.1:0', *harness.ROOT_OPTIONS)
+        self.assertRegex(err, r'^cgscope: listening on 127\.0\.0\.1:[1-9]\d*\n$')
+
     def test_address_in_use(self):
         with listening() as (_, port):
             status, out, err = harness.cgscope('--listen', f'127.0.0.1:{port}', '-n', '1')

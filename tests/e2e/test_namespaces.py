@@ -14,7 +14,8 @@ import harness
 import lab
 from harness import Container, Pod, containers, total, value
 
-PRIVATE = ['--cgroupns=private', '--pid=host']
+PRIVATE = ['--cgroupns=private']
+HOST_PIDS = ['--pid=host']
 UNCONFINED = ['--security-opt', 'seccomp=unconfined', '--security-opt', 'apparmor=unconfined']
 PRIVILEGED = ['--privileged']
 # For where Docker itself has not every capability to give, or keeps those of private
@@ -31,13 +32,13 @@ def setUpModule():
     info = harness.join_lab()
 
 
-def in_container(options, *arguments):
+def in_container(options, *arguments, pids=HOST_PIDS):
     """cgscope in a container, with what it printed."""
     directory = os.path.dirname(harness.CGSCOPE)
     volumes = [f'-v={path}:{path}:ro' for path in ('/usr', '/lib', '/lib64', directory)
                if os.path.exists(path)]
     return subprocess.run(
-        ['docker', 'run', '--rm', '--network', 'none', '--label', lab.LABEL, *PRIVATE, *options,
+        ['docker', 'run', '--rm', '--network', 'none', '--label', lab.LABEL, *PRIVATE, *pids, *options,
          *volumes, harness.IMAGE, harness.CGSCOPE, *arguments],
         env=lab.docker_environment(info), stdin=subprocess.DEVNULL, capture_output=True,
         check=False, timeout=60)
@@ -74,8 +75,8 @@ class Private(unittest.TestCase):
 
     def privileged(self):
         try:
-            lab.docker(info, 'run', '--rm', '--network', 'none', '--label', lab.LABEL, *PRIVATE, *PRIVILEGED,
-                       harness.IMAGE, 'true')
+            lab.docker(info, 'run', '--rm', '--network', 'none', '--label', lab.LABEL, *PRIVATE, *HOST_PIDS,
+                       *PRIVILEGED, harness.IMAGE, 'true')
         except lab.LabError:
             return NEARLY
         return PRIVILEGED
@@ -100,11 +101,22 @@ class Private(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertIn('--host-root', err)
         self.assertEqual(err.count('\n'), 1, err)
-        # What helps, and no more: an engine mounts no others' cgroups of v1, whatever the namespace.
-        self.assertEqual('--cgroupns' in err, lab.cgroup_mounts().get(lab.CGROUP_ROOT) == 'cgroup2', err)
         self.assertRegex(check, "cgroups +note +only this container's own are in sight")
         self.assertEqual(container.of(records), [])
         self.assertEqual([r for r in containers(records) if r['kind'] == 'host'], [])
+
+    def test_own_pids(self):
+        """There is no process 1 to see the host by. Check says what the monitor says, and what helps:
+        an engine mounts no others' cgroups of v1, whatever the namespace."""
+        monitor = in_container(FEW, '-i', '0.1', '-n', '1', pids=())
+        check = in_container(FEW, 'check', pids=()).stdout.decode()
+        err = monitor.stderr.decode()
+        self.assertEqual(monitor.returncode, 0, err)
+        self.assertIn("only this container's own cgroups are in sight", err)
+        self.assertRegex(check, "cgroups +note +only this container's own are in sight")
+        for text in err, check:
+            self.assertIn('--host-root', text)
+            self.assertEqual('--cgroupns' in text, lab.cgroup_mounts().get(lab.CGROUP_ROOT) == 'cgroup2', text)
 
 
 if __name__ == '__main__':
