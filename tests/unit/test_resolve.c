@@ -318,8 +318,16 @@ static void test_exit_status(void **state)
 static void test_messages(void **state)
 {
 	static const char *const targets[] = {
-		"99999999",   "/docker/" A, "\x1b[2J\n'", "/proc/4194305/cgroup",	    "web1",
-		"cgroup:abc", "cgroup:",    "pid:1x",	  "cgroup:99999999999999999999999", "/a",
+		"99999999",
+		("/docker/" A),
+		"\x1b[2J\n'",
+		"/proc/4194305/cgroup",
+		"web1",
+		"cgroup:abc",
+		"cgroup:",
+		"pid:1x",
+		"cgroup:99999999999999999999999",
+		"/a",
 	};
 	struct fake_root *fake = *state;
 	_cleanup_(answer_done) struct answer answer =
