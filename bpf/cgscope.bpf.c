@@ -80,17 +80,20 @@ struct task_record {
 	u8 call_abi;
 	u8 call_traits;
 	u8 phase;
-	u8 verdict;	/* the filter's answer */
-	u64 arg_vector; /* of sendmmsg and recvmmsg, in user memory */
-	u32 arg_length; /* of a receive's buffer */
-	u32 arg_flags;	/* MSG_* of a receive */
+	u8 verdict; /* the filter's answer */
+	/*
+	 * Of sendmmsg and recvmmsg: where their messages are, in user memory. Of a receive that
+	 * tells more than it got: the most to count.
+	 */
+	u64 latched;
 	u32 generation; /* of the filter's answer */
 	u32 exit_epoch; /* of the latest exit, where entries may be left out */
 	u64 own_comm[2];
 	u8 hints[HINTS]; /* by call number: the cell to look at first */
 	struct batch batch;
 };
-_Static_assert(sizeof(struct task_record) + 72 <= 2048, "one slab object of 2 KiB");
+/* The kernel puts 72 bytes before the value, and its allocator for BPF another 8. */
+_Static_assert(sizeof(struct task_record) + 80 <= 2048, "one slab object of 2 KiB");
 
 const volatile struct settings settings;
 
@@ -596,6 +599,14 @@ static __always_inline u8 call_traits(u32 nr, u32 abi)
 	return settings.traits[abi][nr];
 }
 
+/* Returns the class that a receive with these flags comes to: what is peeked at will come again. */
+static __always_inline u32 latch_receive(struct task_record *record, u32 class, u32 flags,
+					 u64 length)
+{
+	record->latched = flags & MSG_TRUNC ? length : ~0ull;
+	return flags & MSG_PEEK ? BYTES_NONE : class;
+}
+
 /* Which of ia32's socket calls this is, and the arguments that its byte count depends on. */
 __noinline u32 socketcall_class(struct task_record *record, u32 call, u64 args_address)
 {
@@ -621,9 +632,9 @@ __noinline u32 socketcall_class(struct task_record *record, u32 call, u64 args_a
 	}
 	if (bpf_probe_read_user(args, sizeof(args), (void *)args_address))
 		return BYTES_RETURNED;
-	record->arg_length = args[2];
-	record->arg_flags = class == BYTES_RECVFROM ? args[3] : args[2];
-	return class;
+	if (class == BYTES_RECVFROM)
+		return latch_receive(record, class, args[3], args[2]);
+	return latch_receive(record, class, args[2], 0);
 }
 
 /* What the byte count at exit will need and the registers will not hold any more. */
@@ -631,24 +642,23 @@ static __always_inline void latch_args(struct task_record *record, struct task_s
 				       u32 abi)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	u64 length;
 
 	switch (record->call_traits & TRAIT_BYTES_MASK) {
 	case BYTES_RECVFROM:
-		length = call_arg(regs, abi, 2);
-		/* A size_t, and the kernel takes more than it can fill. */
-		record->arg_length = length > ~0u ? ~0u : length;
-		record->arg_flags = call_arg(regs, abi, 3);
+		record->call_traits = latch_receive(record, BYTES_RECVFROM, call_arg(regs, abi, 3),
+						    call_arg(regs, abi, 2));
 		break;
 	case BYTES_RECVMSG:
-		record->arg_flags = call_arg(regs, abi, 2);
+		record->call_traits =
+			latch_receive(record, BYTES_RECVMSG, call_arg(regs, abi, 2), 0);
 		break;
 	case BYTES_RECVMMSG:
-		record->arg_flags = call_arg(regs, abi, 3);
-		record->arg_vector = call_arg(regs, abi, 1);
+		record->call_traits =
+			latch_receive(record, BYTES_RECVMMSG, call_arg(regs, abi, 3), 0);
+		record->latched = call_arg(regs, abi, 1);
 		break;
 	case BYTES_SENDMMSG:
-		record->arg_vector = call_arg(regs, abi, 1);
+		record->latched = call_arg(regs, abi, 1);
 		break;
 	case BYTES_SOCKETCALL:
 		record->call_traits =
@@ -692,16 +702,12 @@ static __always_inline void add_bytes(const struct task_record *record, struct c
 
 	if (class == BYTES_NONE)
 		return;
-	/* What was peeked at will be received once more. */
-	if ((class == BYTES_RECVFROM || class == BYTES_RECVMSG || class == BYTES_RECVMMSG) &&
-	    (record->arg_flags & MSG_PEEK))
-		return;
 	if (class == BYTES_SENDMMSG || class == BYTES_RECVMMSG) {
-		add_mmsg_bytes(cell, record->arg_vector, ret, record->call_abi != CALL_ABI_NATIVE);
+		add_mmsg_bytes(cell, record->latched, ret, record->call_abi != CALL_ABI_NATIVE);
 		return;
 	}
-	if (class == BYTES_RECVFROM && (record->arg_flags & MSG_TRUNC) && ret > record->arg_length)
-		ret = record->arg_length;
+	if (class == BYTES_RECVFROM && (u64)ret > record->latched)
+		ret = record->latched;
 	cell->bytes += ret;
 }
 
