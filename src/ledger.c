@@ -74,6 +74,7 @@ struct row_errno {
 struct row_rare {
 	int64_t interrupted;
 	int64_t denied;
+	uint64_t max_ahead_ns;	  /* seen in the interval before, when its call was not yet */
 	int64_t *high;		  /* of each bucket what its 32 bits could not hold; or NULL */
 	struct row_errno *errnos; /* but for the first */
 	uint32_t n_errnos;
@@ -690,14 +691,41 @@ static uint64_t take64(int64_t *balance, uint64_t live, uint64_t most)
 	return (uint64_t)delta;
 }
 
+/* Of calls that ended in @epoch or later. */
+static uint64_t row_max_since(const struct row *row, uint32_t epoch)
+{
+	uint64_t max_ns = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (row->max_epoch[i] >= epoch && row->max_ns[i] > max_ns)
+			max_ns = row->max_ns[i];
+	}
+	return max_ns;
+}
+
+/* Without memory for it the histogram has to do. */
+static void detail_keep_ahead(struct row_detail *detail, uint64_t max_ns)
+{
+	struct row_rare *rare;
+
+	if (!detail->rare && max_ns == 0)
+		return;
+	if (detail_rare(detail, &rare) == 0)
+		rare->max_ahead_ns = max_ns;
+}
+
 /*
  * The maximum of the calls counted in the interval of @epoch. Calls that end between the change
  * of epoch and the reading of their cell are counted already and carry the next epoch, so both
- * are looked at; the histogram then says which of the two it can have been.
+ * are looked at; the histogram then says which of the two it can have been. A call whose cell was
+ * read while it was written may be counted in the interval behind its epoch: its maximum is that of
+ * the epoch before, or was ahead of it.
  */
-static uint64_t row_max(const struct row *row, uint32_t epoch, const struct call_stats *stats)
+static uint64_t row_max(const struct row *row, struct row_detail *detail, uint32_t epoch,
+			const struct call_stats *stats)
 {
-	uint64_t timed = 0, max_ns = 0, low_ns, high_ns;
+	uint64_t late_ns = detail->rare ? detail->rare->max_ahead_ns : 0;
+	uint64_t timed = 0, max_ns = row_max_since(row, epoch), low_ns, high_ns;
 	int top = -1;
 
 	for (int i = 0; i < HIST_BUCKETS; i++) {
@@ -706,14 +734,19 @@ static uint64_t row_max(const struct row *row, uint32_t epoch, const struct call
 		timed += stats->buckets[i];
 		top = i;
 	}
-	if (timed == 0)
-		return 0;
 	for (int i = 0; i < 2; i++) {
-		if (row->max_epoch[i] >= epoch && row->max_ns[i] > max_ns)
-			max_ns = row->max_ns[i];
+		if (row->max_epoch[i] + 1 == epoch && row->max_ns[i] > late_ns)
+			late_ns = row->max_ns[i];
+	}
+	if (timed == 0) {
+		detail_keep_ahead(detail, max_ns);
+		return 0;
 	}
 	low_ns = top == 0 ? 0 : (uint64_t)HIST_FIRST_END_NS << (top - 1);
 	high_ns = top == HIST_BUCKETS - 1 ? UINT64_MAX : ((uint64_t)HIST_FIRST_END_NS << top) - 1;
+	detail_keep_ahead(detail, max_ns > high_ns ? max_ns : 0);
+	if (max_ns < low_ns)
+		max_ns = late_ns;
 	if (low_ns < stats->time_ns / timed)
 		low_ns = stats->time_ns / timed;
 	if (max_ns > high_ns)
@@ -792,7 +825,7 @@ static int row_take(struct row *row, struct row_detail *detail, uint32_t epoch,
 	if (r == 0)
 		r = take_buckets(row, detail, stats);
 	if (r == 0)
-		stats->max_ns = row_max(row, epoch, stats);
+		stats->max_ns = row_max(row, detail, epoch, stats);
 	return r;
 }
 
@@ -919,6 +952,7 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 			if (live)
 				ledger->snapshot_rows[row->slot].task = NULL;
 			drop_live_errnos(detail);
+			detail_keep_ahead(detail, row_max_since(row, epoch));
 			continue;
 		}
 		if (!live)

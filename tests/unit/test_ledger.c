@@ -808,6 +808,59 @@ static void test_maximum_of_a_straggler(void **state)
 	assert_int_equal(bucket_of(snapshot.rows[0].stats.max_ns), bucket_of(1 * MS));
 }
 
+/* It ended before the change of epoch, and its cell was read only after the next one. */
+static void test_maximum_of_a_late_one(void **state)
+{
+	struct ledger *ledger = *state;
+	struct snapshot snapshot;
+	struct actor actor;
+
+	actor_init(&actor, 10, 10, 7, "app");
+	actor_call(&actor, CALL_FUTEX, 1 * MS, 1);
+	actor_dump(&actor, ledger);
+	(void)close_interval(ledger, 1, 0);
+	actor_call(&actor, CALL_FUTEX, 100 * MS, 1);
+	actor_call(&actor, CALL_FUTEX, 2 * MS, 2);
+	actor_dump(&actor, ledger);
+	snapshot = close_interval(ledger, 2, 0);
+	assert_int_equal(snapshot.rows[0].stats.count, 2);
+	assert_int_equal(snapshot.rows[0].stats.max_ns, 100 * MS);
+}
+
+/*
+ * Its cell was read between its maximum and the rest of it, and then again when the slot of the
+ * maximum had been used for the next epoch but one.
+ */
+static void test_maximum_ahead_of_its_call(void **state)
+{
+	for (int n_others = 0; n_others < 2; n_others++) {
+		struct ledger *ledger = *state;
+		struct snapshot snapshot;
+		struct actor actor;
+		struct cell *cell;
+
+		actor_init(&actor, 20 + n_others, 20 + n_others, 7, "app");
+		if (n_others)
+			actor_call(&actor, CALL_FUTEX, 1 * MS, 1);
+		cell = actor_cell(&actor, CALL_FUTEX);
+		cell->max_ns[1] = 100 * MS;
+		cell->max_epoch[1] = 1;
+		actor_dump(&actor, ledger);
+		(void)close_interval(ledger, 1, 0);
+
+		actor_call(&actor, CALL_FUTEX, 100 * MS, 1);
+		cell->max_ns[1] = 0;
+		actor_call(&actor, CALL_FUTEX, 2 * MS, 2);
+		actor_call(&actor, CALL_FUTEX, 3 * MS, 3);
+		actor_dump(&actor, ledger);
+		snapshot = close_interval(ledger, 2, 0);
+		assert_int_equal(snapshot.rows[0].stats.count, 3);
+		assert_int_equal(snapshot.rows[0].stats.max_ns, 100 * MS);
+		actor_fold(&actor, ledger);
+		(void)close_interval(ledger, 3, 0);
+	}
+}
+
 /* Calls without a latency have no maximum, whatever the row had before. */
 static void test_no_maximum_without_timed_calls(void **state)
 {
@@ -934,6 +987,8 @@ int main(void)
 		TEST(test_maximum_of_the_interval),
 		TEST(test_maximum_of_several_tasks),
 		TEST(test_maximum_of_a_straggler),
+		TEST(test_maximum_of_a_late_one),
+		TEST(test_maximum_ahead_of_its_call),
 		TEST(test_no_maximum_without_timed_calls),
 		TEST(test_maximum_at_the_ends),
 		TEST(test_many_rows_come_and_go),
