@@ -63,7 +63,7 @@ static char *image_of(const json_t *item)
 	return state_string(metadata, "image-name");
 }
 
-/* Looks the id up in one list of a store. */
+/* Looks the id up in one list of a store. -ESRCH: it is not in there. */
 static int read_list(const struct host_root *root, const struct store *store, const char *list,
 		     const char *id, struct container *container)
 {
@@ -79,7 +79,7 @@ static int read_list(const struct host_root *root, const struct store *store, co
 		return r;
 	item = find_in_list(json, id);
 	if (!item)
-		return -ENOENT;
+		return -ESRCH;
 
 	container->name = first_name(item);
 	container->image_name = image_of(item);
@@ -104,12 +104,31 @@ static bool is_infra(const struct runtime_query *query, const char *name)
 	       memcmp(query->path + end - 64, name, n) == 0;
 }
 
-/* 0: the bundle is there and right, or, before it is written, the list has the name already. */
+/* -ESRCH: it is in none of the lists, of those that can be read. */
+static int find_name(const struct host_root *root, const struct store *stores, size_t n,
+		     const char *id, struct container *container)
+{
+	bool is_missed = false;
+
+	for (size_t i = 0; i < n * 2; i++) {
+		int r = read_list(root, &stores[i / 2], lists[i % 2], id, container);
+
+		if (r == 0)
+			return 0;
+		is_missed |= r == -ESRCH;
+	}
+	return is_missed ? -ESRCH : -ENOENT;
+}
+
+/*
+ * 0: the bundle is there and right. But one that no list has is being removed: what was known of it
+ * before is better than what is left.
+ */
 static int inspect_stores(const struct host_root *root, const struct store *stores, size_t n,
 			  const struct runtime_query *query, struct container *ret)
 {
 	_cleanup_(containerp_done) struct container container = { .source = "podman-storage" };
-	int bundle = -ENOENT, named = -ENOENT;
+	int bundle = -ENOENT, named;
 
 	for (size_t i = 0; i < n && bundle != 0; i++) {
 		_cleanup_(json_decrefp) json_t *config = NULL;
@@ -122,8 +141,14 @@ static int inspect_stores(const struct host_root *root, const struct store *stor
 	if (bundle < 0)
 		return bundle;
 
-	for (size_t i = 0; i < n * 2 && named != 0; i++)
-		named = read_list(root, &stores[i / 2], lists[i % 2], query->link->id, &container);
+	named = find_name(root, stores, n, query->link->id, &container);
+	if (named == -ESRCH) {
+		/* The lists are kept for a while, and may be from before it was made. */
+		host_cache_forget(host_root_cache(root));
+		named = find_name(root, stores, n, query->link->id, &container);
+	}
+	if (named == -ESRCH)
+		return -ENOENT;
 	container.is_sandbox = container.name && is_infra(query, container.name);
 	*ret = container;
 	container = (struct container){ 0 };

@@ -423,7 +423,13 @@ static void test_podman(void **state)
 	assert_resolves(fake, "/machine.slice/libpod-conmon-" A ".scope",
 			"unit unit=libpod-conmon-" A ".scope");
 	assert_resolves(fake, "/evil.service/libpod-" A ".scope", "unit unit=evil.service");
-	/* Without a name it is known all the same. */
+	/* No list has it any more: it is being removed, and what is left must not replace its name.
+	 */
+	fake_write(fake, "/run/containers/storage/overlay-containers/containers.json",
+		   "[{\"id\":\"" B "\",\"names\":[\"other\"]}]");
+	assert_resolves(fake, "/machine.slice/libpod-" A ".scope",
+			"container id=" A " runtime=podman unresolved");
+	/* Without a list it is known all the same. */
 	fake_unlink(fake, "/run/containers/storage/overlay-containers/containers.json");
 	assert_resolves(fake, "/machine.slice/libpod-" A ".scope",
 			"container id=" A " runtime=podman source=podman-storage");
