@@ -58,37 +58,49 @@ static int check_kernel(char *ret_error, size_t error_size)
 	return -ENOTSUP;
 }
 
-static struct btf *kernel_btf(const char *btf_path)
+/* libbpf's own errors (from 4000 on) do not name the file. */
+static int open_btf(const char *path, struct btf **ret, char *ret_error, size_t error_size)
 {
-	return btf_path ? btf__parse(btf_path, NULL) : btf__load_vmlinux_btf();
+	static const char kernels[] = "/sys/kernel/btf/vmlinux";
+	struct btf *btf;
+	int r;
+
+	if (!path && access(kernels, R_OK) < 0) {
+		(void)snprintf(ret_error, error_size,
+			       "%s: %s; cgscope needs a kernel with CONFIG_DEBUG_INFO_BTF and /sys "
+			       "mounted, or its BTF in --btf FILE",
+			       kernels, strerror(errno));
+		return -ENOTSUP;
+	}
+	btf = path ? btf__parse(path, NULL) : btf__load_vmlinux_btf();
+	if (!btf) {
+		r = -errno;
+		(void)snprintf(ret_error, error_size, "%s\"%s\": %s", path ? "--btf " : "",
+			       path ? path : kernels, r > -4000 ? strerror(-r) : "it holds no BTF");
+		return r;
+	}
+	*ret = btf;
+	return 0;
 }
 
 /*
  * How many copies of the programs on system calls to attach: one where the kernel does not let them
  * be preempted. It ceased to when it let such programs sleep, and this function came.
  */
-static uint8_t copies_needed(const char *btf_path)
+static uint8_t copies_needed(const struct btf *btf)
 {
-	struct btf *btf = kernel_btf(btf_path);
-	int id;
-
-	if (!btf)
-		return 1;
-	id = btf__find_by_name_kind(btf, "trace_call_bpf_faultable", BTF_KIND_FUNC);
-	btf__free(btf);
-	return id >= 0 ? COPIES_MAX : 1;
+	return btf__find_by_name_kind(btf, "trace_call_bpf_faultable", BTF_KIND_FUNC) >= 0
+		       ? COPIES_MAX
+		       : 1;
 }
 
 /* The index of a controller in task->cgroups->subsys: it depends on the kernel's configuration. */
-static int find_cgroup_subsys(const char *controller, const char *btf_path, uint32_t *ret)
+static int find_cgroup_subsys(const char *controller, const struct btf *btf, uint32_t *ret)
 {
 	char name[64];
-	struct btf *btf = kernel_btf(btf_path);
 	const struct btf_type *type;
 	int id, r = -ENOENT;
 
-	if (!btf)
-		return -errno;
 	(void)snprintf(name, sizeof(name), "%s_cgrp_id", controller);
 	id = btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM);
 	if (id >= 0) {
@@ -103,7 +115,6 @@ static int find_cgroup_subsys(const char *controller, const char *btf_path, uint
 			}
 		}
 	}
-	btf__free(btf);
 	return r;
 }
 
@@ -166,7 +177,7 @@ static uint64_t nsfs_device(void)
 }
 
 static int configure(struct cgscope_bpf *skel, const struct collector_options *options,
-		     uint8_t copies, char *ret_error, size_t error_size)
+		     const struct btf *btf, uint8_t copies, char *ret_error, size_t error_size)
 {
 	struct settings *settings = &skel->rodata->settings;
 	size_t n_comms = options->comms ? options->comms->n : 0;
@@ -186,8 +197,7 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 	settings->cgroup_v1 = options->cgroup_v1;
 	settings->cgroup_hierarchy = options->cgroup_hierarchy;
 	if (options->cgroup_v1) {
-		r = find_cgroup_subsys(options->cgroup_controller, options->btf,
-				       &settings->cgroup_subsys);
+		r = find_cgroup_subsys(options->cgroup_controller, btf, &settings->cgroup_subsys);
 		if (r < 0) {
 			(void)snprintf(ret_error, error_size,
 				       "the kernel's BTF has no cgroup controller \"%s\": %s",
@@ -219,10 +229,12 @@ enum cgroup_announce {
 };
 
 static int try_load(const struct collector_options *options, enum cgroup_announce announce,
-		    uint8_t copies, struct cgscope_bpf **ret, char *ret_error, size_t error_size)
+		    const struct btf *btf, struct cgscope_bpf **ret, char *ret_error,
+		    size_t error_size)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_options, .btf_custom_path = options->btf);
 	struct cgscope_bpf *skel = cgscope_bpf__open_opts(&open_options);
+	uint8_t copies = copies_needed(btf);
 	int r;
 
 	if (!skel) {
@@ -241,7 +253,7 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 	bpf_program__set_autoload(skel->progs.on_sys_exit_3, copies > 2);
 	bpf_program__set_autoload(skel->progs.on_task_exit_2, copies > 1);
 	bpf_program__set_autoload(skel->progs.on_task_free, copies > 1);
-	r = configure(skel, options, copies, ret_error, error_size);
+	r = configure(skel, options, btf, copies, ret_error, error_size);
 	if (r == 0) {
 		r = cgscope_bpf__load(skel);
 		if (r < 0)
@@ -259,43 +271,19 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 	return 0;
 }
 
-/* libbpf's own errors (from 4000 on) do not name the file. */
-static int check_btf_file(const char *path, char *ret_error, size_t error_size)
-{
-	struct btf *btf;
-	int r;
-
-	if (!path)
-		return 0;
-	btf = kernel_btf(path);
-	r = btf ? 0 : -errno;
-	btf__free(btf);
-	if (r < 0)
-		(void)snprintf(ret_error, error_size, "--btf \"%s\": %s", path,
-			       r > -4000 ? strerror(-r) : "it holds no BTF");
-	return r;
-}
-
 static int load(struct collector *collector, const struct collector_options *options,
 		char *ret_error, size_t error_size)
 {
-	uint8_t copies;
-	int r = -EINVAL;
+	struct btf *btf = NULL;
+	int r;
 
-	r = check_btf_file(options->btf, ret_error, error_size);
+	r = open_btf(options->btf, &btf, ret_error, error_size);
 	if (r < 0)
 		return r;
-	if (!options->btf && access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
-		(void)snprintf(ret_error, error_size,
-			       "/sys/kernel/btf/vmlinux: %s; cgscope needs a kernel with "
-			       "CONFIG_DEBUG_INFO_BTF and /sys mounted, or its BTF in --btf FILE",
-			       strerror(errno));
-		return -ENOTSUP;
-	}
-	copies = copies_needed(options->btf);
+	r = -EINVAL;
 	for (int announce = 0; announce < ANNOUNCE_N_; announce++) {
 		*last_warning = '\0';
-		r = try_load(options, (enum cgroup_announce)announce, copies, &collector->skel,
+		r = try_load(options, (enum cgroup_announce)announce, btf, &collector->skel,
 			     ret_error, error_size);
 		if (r == 0) {
 			collector->cgroup_paths = announce == ANNOUNCE_WITH_PATH;
@@ -304,6 +292,7 @@ static int load(struct collector *collector, const struct collector_options *opt
 		if (r == -EPERM || r == -ENOMEM)
 			break;
 	}
+	btf__free(btf);
 	return r;
 }
 

@@ -500,7 +500,7 @@ static int open_publisher(struct monitor *monitor)
 		.data = monitor,
 	};
 	const char *port = options->listen ? strrchr(options->listen, ':') : NULL;
-	bool any_port = port && strspn(port + 1, "0") > 0 && !port[1 + strspn(port + 1, "0")];
+	bool any_port = port && strspn(port + 1, "0") == strlen(port + 1);
 	char error[256] = "";
 	int r;
 

@@ -93,6 +93,8 @@ struct lab_group *lab_group(struct lab *lab);
 /* One more, below @parent or at the top. Removed with the test. */
 struct lab_group *lab_group_new(struct lab *lab, const struct lab_group *parent, const char *name);
 void lab_group_remove(struct lab_group *group);
+/* Moves a process there. */
+void lab_group_join(const struct lab_group *group, pid_t pid);
 /* Rows of another lab's group count as ours. */
 void lab_also(struct lab *lab, const struct lab_group *group);
 

@@ -182,6 +182,18 @@ int lab_groups_remove(struct lab *lab)
 	return result;
 }
 
+void lab_group_join(const struct lab_group *group, pid_t pid)
+{
+	char path[512];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", group->path);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fprintf(file, "%d\n", pid) > 0);
+	assert_int_equal(fclose(file), 0);
+}
+
 struct lab_group *lab_group(struct lab *lab)
 {
 	if (lab->n_groups == 0)

@@ -33,18 +33,6 @@ static void run_in(struct lab *lab, const struct lab_group *group, unsigned n)
 	lab_reap(lab, lab_start_in(group, calls_victim, &n), 0);
 }
 
-static void join(const struct lab_group *group, pid_t pid)
-{
-	char path[512];
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", group->path);
-	file = fopen(path, "we");
-	assert_non_null(file);
-	assert_true(fprintf(file, "%d\n", pid) > 0);
-	assert_int_equal(fclose(file), 0);
-}
-
 /* ---- F34: the id is that of the chosen hierarchy, and the inode of the directory ---- */
 
 static void check_ids(bool v1)
@@ -105,7 +93,7 @@ static void f34_a_task_in_both(void **state)
 	assert_int_equal(pipe(fds), 0);
 	pid = lab_start(v2, gated_victim, fds);
 	lab_wait_blocked(pid, pid, SYS_read);
-	join(lab_group(v1), pid);
+	lab_group_join(lab_group(v1), pid);
 	assert_int_equal(write(fds[1], "", 1), 1);
 	lab_reap(v2, pid, 0);
 	lab_settle(v1);
@@ -206,7 +194,7 @@ static void f35_moved_within_a_call(void **state)
 	assert_int_equal(pipe(fds), 0);
 	pid = lab_start_in(old, gated_victim, fds);
 	lab_wait_blocked(pid, pid, SYS_read);
-	join(new, pid);
+	lab_group_join(new, pid);
 	assert_int_equal(write(fds[1], "", 1), 1);
 	lab_reap(lab, pid, 0);
 	lab_settle(lab);
@@ -230,7 +218,7 @@ static void f35_to_and_fro(void **state)
 	for (int round = 0; round < 20; round++) {
 		pid = lab_start_in(groups[round % 2], gated_victim, fds);
 		lab_wait_blocked(pid, pid, SYS_read);
-		join(groups[(round + 1) % 2], pid);
+		lab_group_join(groups[(round + 1) % 2], pid);
 		assert_int_equal(write(fds[1], "", 1), 1);
 		lab_reap(lab, pid, 0);
 	}

@@ -429,18 +429,6 @@ static void move_victim(void *data)
 	call_often(SYS_getppid, 1);
 }
 
-static void group_join(const struct lab_group *group, pid_t pid)
-{
-	char path[512];
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", group->path);
-	file = fopen(path, "we");
-	assert_non_null(file);
-	assert_true(fprintf(file, "%d\n", pid) > 0);
-	assert_int_equal(fclose(file), 0);
-}
-
 static void f35_moved_out_of_an_excluded_cgroup(void **state)
 {
 	struct lab *lab = lab_open(&(struct collector_options){ .filter_cgroups = true });
@@ -458,7 +446,7 @@ static void f35_moved_out_of_an_excluded_cgroup(void **state)
 	for (int i = 0; i < MOVERS; i++)
 		lab_wait_blocked(movers[i], movers[i], SYS_read);
 	for (int i = 0; i < MOVERS; i++)
-		group_join(wanted, movers[i]);
+		lab_group_join(wanted, movers[i]);
 	crowd_wake(lab, word);
 	for (int i = 0; i < MOVERS; i++)
 		assert_int_equal(write(fds[1], "", 1), 1);

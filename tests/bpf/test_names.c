@@ -324,6 +324,22 @@ static const struct snapshot_row *find_row(const struct snapshot *snapshot, uint
 	return NULL;
 }
 
+/* Runs @victim, which calls itself @comm, and leaves it to lab_reap(). Its row is @ret's. */
+static const struct snapshot_row *run_in_namespaces(struct lab *lab, lab_victim victim,
+						    struct spaces *spaces, const char *comm,
+						    struct snapshot *ret, pid_t *ret_pid)
+{
+	const struct snapshot_row *row;
+
+	*ret_pid = lab_start(lab, victim, spaces);
+	lab_wait_dead(*ret_pid);
+	lab_read(lab, ret);
+	row = find_row(ret, lab_group(lab)->id, comm, SYS_getppid);
+	assert_non_null(row);
+	assert_int_equal(row->stats.count, 5);
+	return row;
+}
+
 static void f33_pid_and_vpid(void **state)
 {
 	struct lab *lab = *state;
@@ -336,12 +352,8 @@ static void f33_pid_and_vpid(void **state)
 		pid_t pid;
 
 		spaces->depth = depth;
-		pid = lab_start(lab, namespace_victim, spaces);
-		lab_wait_dead(pid);
-		lab_read(lab, &snapshot);
-		row = find_row(&snapshot, lab_group(lab)->id, "in-namespace", SYS_getppid);
-		assert_non_null(row);
-		assert_int_equal(row->stats.count, 5);
+		row = run_in_namespaces(lab, namespace_victim, spaces, "in-namespace", &snapshot,
+					&pid);
 		assert_int_equal(row->task->vpid, 1);
 		if (depth == 1)
 			assert_int_equal(row->task->pid, spaces->pid);
@@ -374,6 +386,7 @@ static void f33_the_same_outside(void **state)
 static void unshare_victim(void *data)
 {
 	struct spaces *spaces = data;
+	pid_t pid;
 
 	victim_check(unshare(CLONE_NEWPID) == 0);
 	set_name("unshared");
@@ -382,8 +395,7 @@ static void unshare_victim(void *data)
 		return;
 	}
 	spaces->depth--;
-	pid_t pid = fork();
-
+	pid = fork();
 	if (pid == 0) {
 		unshare_victim(spaces);
 		return;
@@ -404,12 +416,7 @@ static void f33_own_namespace_and_the_childrens(void **state)
 		pid_t pid;
 
 		spaces->depth = depth;
-		pid = lab_start(lab, unshare_victim, spaces);
-		lab_wait_dead(pid);
-		lab_read(lab, &snapshot);
-		row = find_row(&snapshot, lab_group(lab)->id, "unshared", SYS_getppid);
-		assert_non_null(row);
-		assert_int_equal(row->stats.count, 5);
+		row = run_in_namespaces(lab, unshare_victim, spaces, "unshared", &snapshot, &pid);
 		assert_int_equal(row->task->vpid, depth ? 1 : pid);
 		lab_reap(lab, pid, 0);
 		lab_clear(lab);

@@ -168,6 +168,15 @@ def docker(info, *args, timeout=60, check=True):
     return run('docker', *args, timeout=timeout, check=check, env=docker_environment(info))
 
 
+def dockerd(info, directory, data_root, *options):
+    """The command line of a daemon at info's socket, which touches none of the machine's networking."""
+    return [find('dockerd'), '--config-file', directory + '/daemon.json', '-H', info['docker_host'],
+            '--containerd', info['containerd_socket'], '--data-root', data_root,
+            '--exec-root', directory + '/docker-exec', '--pidfile', directory + '/dockerd.pid',
+            '--exec-opt', 'native.cgroupdriver=cgroupfs',
+            '--bridge', 'none', '--iptables=false', '--ip6tables=false', *options]
+
+
 def docker_answers(info):
     return bool(docker(info, 'version', '-f', '{{.Server.Version}}', check=False).strip())
 
@@ -385,13 +394,8 @@ state = "{state}"
         self.save()
         with open(DIR + '/daemon.json', 'w', encoding='ascii') as f:
             f.write('{}\n')
-        self.spawn('dockerd', [
-            find('dockerd'), '--config-file', DIR + '/daemon.json', '-H', self.info['docker_host'],
-            '--containerd', self.info['containerd_socket'], '--data-root', '/var/lib/docker',
-            '--exec-root', DIR + '/docker-exec', '--pidfile', DIR + '/dockerd.pid',
-            '--exec-opt', 'native.cgroupdriver=cgroupfs', '--storage-driver', 'vfs',
-            '--bridge', 'none', '--iptables=false', '--ip6tables=false',
-        ], lambda: docker_answers(self.info))
+        self.spawn('dockerd', dockerd(self.info, DIR, '/var/lib/docker', '--storage-driver', 'vfs'),
+                   lambda: docker_answers(self.info))
 
     def make_images(self, load):
         tar, saved = DIR + '/image.tar', DIR + '/images.tar'

@@ -51,17 +51,13 @@ def builder():
         return
     with harness.scratch_directory() as directory:
         info = dict(INFO, docker_host=f'unix://{directory}/docker.sock')
-        with open(f'{directory}/log', 'wb') as log, open(f'{directory}/daemon.json', 'w', encoding='ascii') as f:
+        with open(f'{directory}/daemon.json', 'w', encoding='ascii') as f:
             f.write('{}\n')
-            f.flush()
-            daemon = subprocess.Popen([
-                lab.find('dockerd'), '--config-file', f.name, '-H', info['docker_host'],
-                '--containerd', info['containerd_socket'], '--data-root', f'{directory}/data',
-                '--containerd-namespace', 'cgscope-e2e-build',
-                '--containerd-plugins-namespace', 'cgscope-e2e-build-plugins',
-                '--exec-root', f'{directory}/exec', '--pidfile', f'{directory}/pid',
-                '--exec-opt', 'native.cgroupdriver=cgroupfs',
-                '--bridge', 'none', '--iptables=false', '--ip6tables=false'],
+        with open(f'{directory}/log', 'wb') as log:
+            daemon = subprocess.Popen(
+                lab.dockerd(info, directory, f'{directory}/data',
+                            '--containerd-namespace', 'cgscope-e2e-build',
+                            '--containerd-plugins-namespace', 'cgscope-e2e-build-plugins'),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=lab.docker_environment(INFO))
         try:
             if not lab.wait_until(lambda: lab.docker_answers(info) or daemon.poll() is not None, 60) or daemon.poll():

@@ -102,6 +102,14 @@ void fake_write(const struct fake_root *fake, const char *path, const char *form
 	free(text);
 }
 
+void fake_docker(const struct fake_root *fake, const char *id, const char *name)
+{
+	char path[FAKE_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), FAKE_DOCKER "%s/config.v2.json", id);
+	fake_write(fake, path, "{\"ID\":\"%s\",\"Name\":\"/%s\"}", id, name);
+}
+
 /* Copies @from out of the tests' data. */
 void fake_copy(const struct fake_root *fake, const char *from, const char *path)
 {

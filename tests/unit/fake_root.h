@@ -37,5 +37,9 @@ __attribute__((format(printf, 3, 4))) void fake_write(const struct fake_root *fa
 /* Copies @from, of the tests' data. */
 void fake_copy(const struct fake_root *fake, const char *from, const char *path);
 
+/* Docker's file of a container. */
+#define FAKE_DOCKER "/var/lib/docker/containers/"
+void fake_docker(const struct fake_root *fake, const char *id, const char *name);
+
 /* Removes @path and all below it. */
 void fake_unlink(const struct fake_root *fake, const char *path);

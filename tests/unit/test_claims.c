@@ -17,7 +17,7 @@
 #define B	"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define VICTIM	"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 #define U	"0d08203e-255a-11e9-8cd9-0007cb0b2cc8"
-#define DOCKER	"/var/lib/docker/containers/"
+#define DOCKER	FAKE_DOCKER
 #define MOBY	"/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/"
 #define STARTED (1000 * S)
 
@@ -53,14 +53,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void write_docker(struct world *world, const char *id, const char *name)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), DOCKER "%s/config.v2.json", id);
-	fake_write(&world->fake, path, "{\"ID\":\"%s\",\"Name\":\"/%s\"}", id, name);
-}
-
 static struct claim *take(struct world *world, const char *path)
 {
 	struct claim *claim = NULL;
@@ -90,8 +82,8 @@ static void tick(struct world *world, uint64_t ns, bool all_names)
 /* A is a container that Docker knows, by its bundle under one path only; of B nobody knows. */
 static void write_world(struct world *world)
 {
-	write_docker(world, A, "web1");
-	write_docker(world, VICTIM, "victim");
+	fake_docker(&world->fake, A, "web1");
+	fake_docker(&world->fake, VICTIM, "victim");
 	fake_write(&world->fake, MOBY VICTIM "/config.json",
 		   "{\"linux\":{\"cgroupsPath\":\"/docker/" VICTIM "\"}}");
 }
@@ -204,7 +196,7 @@ static void test_backoff(void **state)
 	assert_int_equal(claims_unresolved(world->claims), 1);
 
 	/* Then it is known, watched, and one more. */
-	write_docker(world, B, "late");
+	fake_docker(&world->fake, B, "late");
 	tick(world, 60 * S, false);
 	assert_string_equal(identity_of(world, claim)->container_name, "late");
 	assert_int_equal(claims_unresolved(world->claims), 0);
@@ -221,7 +213,7 @@ static void test_budget(void **state)
 	struct claim *claims[10];
 	char path[128];
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	claims_grant(world->claims, 4);
 	for (size_t i = 0; i < 10; i++) {
 		snprintf(path, sizeof(path), "/docker/%064zx", i + 1);
@@ -250,9 +242,9 @@ static void test_names_change(void **state)
 	struct world *world = *state;
 	struct claim *claim;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	claim = take(world, "/docker/" A);
-	write_docker(world, A, "renamed");
+	fake_docker(&world->fake, A, "renamed");
 	/* Not yet; then at the latest after 8 seconds. */
 	tick(world, 1 * S, false);
 	assert_string_equal(identity_of(world, claim)->container_name, "web1");
@@ -260,7 +252,7 @@ static void test_names_change(void **state)
 	assert_string_equal(identity_of(world, claim)->container_name, "renamed");
 
 	/* Whoever wants to be sure asks for it. */
-	write_docker(world, A, "again");
+	fake_docker(&world->fake, A, "again");
 	tick(world, 1, true);
 	assert_string_equal(identity_of(world, claim)->container_name, "again");
 
@@ -285,7 +277,7 @@ static void test_dead_until_the_tick(void **state)
 	const struct identity *identity;
 	struct claim *claim;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	claim = take(world, "/docker/" A);
 	identity = identity_of(world, claim);
 	drop(world, claim);

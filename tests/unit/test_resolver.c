@@ -20,7 +20,7 @@
 
 #define A      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B      "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define DOCKER "/var/lib/docker/containers/"
+#define DOCKER FAKE_DOCKER
 
 #define MS 1000000ULL
 #define S  1000000000ULL
@@ -53,14 +53,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void write_docker(struct world *world, const char *id, const char *name)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), DOCKER "%s/config.v2.json", id);
-	fake_write(&world->fake, path, "{\"ID\":\"%s\",\"Name\":\"/%s\"}", id, name);
-}
-
 static void pass(struct world *world, uint64_t ns)
 {
 	world->now_ns += ns;
@@ -85,7 +77,7 @@ static void test_first_sight(void **state)
 	struct world *world = *state;
 	const struct identity *identity;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	/* The files may go before anybody asks. */
 	fake_unlink(&world->fake, DOCKER);
@@ -124,7 +116,7 @@ static void test_children_inherit(void **state)
 	const struct identity *identity;
 	uint64_t lookups;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	/* Seen through a child first. */
 	resolver_cgroup_made(world->resolver, 8, "/docker/" A "/init.scope");
 	identity = identify(world, 8);
@@ -150,7 +142,7 @@ static void test_restart_is_one_key(void **state)
 	struct world *world = *state;
 	const struct identity *old;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	old = identify(world, 7);
 	resolver_cgroup_removed(world->resolver, 7);
@@ -207,7 +199,7 @@ static void test_late_metadata(void **state)
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	resolver_cgroup_made(world->resolver, 8, "/docker/" A "/child");
 	assert_false(identify(world, 8)->resolved);
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	/* Identities change at ticks only. */
 	assert_false(identify(world, 8)->resolved);
 	pass(world, 1 * S);
@@ -222,7 +214,7 @@ static void test_settled_is_left_alone(void **state)
 	struct world *world = *state;
 	uint64_t lookups;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	resolver_cgroup_made(world->resolver, 8, "/system.slice/ssh.service");
 	lookups = stats(world).lookups;
@@ -238,12 +230,12 @@ static void test_rename_is_seen(void **state)
 {
 	struct world *world = *state;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	pass(world, 10 * S);
 	assert_string_equal(identify(world, 7)->container_name, "web1");
 
-	write_docker(world, A, "web2");
+	fake_docker(&world->fake, A, "web2");
 	pass(world, 10 * S);
 	assert_string_equal(identify(world, 7)->container_name, "web2");
 
@@ -251,7 +243,7 @@ static void test_rename_is_seen(void **state)
 	fake_write(&world->fake, DOCKER A "/config.v2.json", "{\"ID\":");
 	pass(world, 10 * S);
 	assert_string_equal(identify(world, 7)->container_name, "web2");
-	write_docker(world, A, "web3");
+	fake_docker(&world->fake, A, "web3");
 	pass(world, 10 * S);
 	assert_string_equal(identify(world, 7)->container_name, "web3");
 
@@ -267,7 +259,7 @@ static void test_rename_before_the_end(void **state)
 {
 	struct world *world = *state;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	pass(world, 10 * S);
 	for (int i = 0; i < 9; i++) {
@@ -275,7 +267,7 @@ static void test_rename_before_the_end(void **state)
 		resolver_work(world->resolver, world->now_ns);
 	}
 	assert_string_equal(identify(world, 7)->container_name, "web1");
-	write_docker(world, A, "web2");
+	fake_docker(&world->fake, A, "web2");
 	pass(world, S);
 	assert_string_equal(identify(world, 7)->container_name, "web2");
 }
@@ -285,9 +277,9 @@ static void test_rename_with_short_ticks(void **state)
 	struct world *world = *state;
 	int seconds = 0;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
-	write_docker(world, A, "web2");
+	fake_docker(&world->fake, A, "web2");
 	while (strcmp(identify(world, 7)->container_name, "web2") != 0 && seconds < 60) {
 		pass(world, S);
 		seconds++;
@@ -299,7 +291,7 @@ static void test_gone_is_kept_for_the_last_interval(void **state)
 {
 	struct world *world = *state;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	pass(world, S);
 	resolver_cgroup_removed(world->resolver, 7);
@@ -320,7 +312,7 @@ static void test_gone_with_long_intervals(void **state)
 {
 	struct world *world = *state;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 7, "/docker/" A);
 	pass(world, 300 * S);
 	resolver_cgroup_removed(world->resolver, 7);
@@ -415,8 +407,8 @@ static void test_budget_is_no_way_in(void **state)
 	struct world *world = *state;
 	const struct identity *identity;
 
-	write_docker(world, A, "attacker");
-	write_docker(world, B, "victim");
+	fake_docker(&world->fake, A, "attacker");
+	fake_docker(&world->fake, B, "victim");
 	resolver_cgroup_made(world->resolver, 5000, "/docker/" B);
 	for (uint64_t id = 1; id <= 1000; id++)
 		made_container(world, id);
@@ -433,7 +425,7 @@ static void test_refused(void **state)
 {
 	struct world *world = *state;
 
-	write_docker(world, B, "victim");
+	fake_docker(&world->fake, B, "victim");
 	fake_write(&world->fake,
 		   "/run/containerd/io.containerd.runtime.v2.task/moby/" B "/config.json",
 		   "{\"linux\":{\"cgroupsPath\":\"/docker/" B "\"}}");
@@ -455,7 +447,7 @@ static void test_identities_outlive_eviction(void **state)
 	struct world *world = *state;
 	const struct identity *identity;
 
-	write_docker(world, A, "web1");
+	fake_docker(&world->fake, A, "web1");
 	resolver_cgroup_made(world->resolver, 100000, "/docker/" A);
 	identity = identify(world, 100000);
 	for (uint64_t id = 1; id <= 20000; id++)
@@ -474,7 +466,7 @@ static void test_many_are_fast(void **state)
 		char hash[65];
 
 		snprintf(hash, sizeof(hash), "%064" PRIx64, id);
-		write_docker(world, hash, "web");
+		fake_docker(&world->fake, hash, "web");
 	}
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (uint64_t id = 1; id <= 1000; id++) {
