@@ -107,13 +107,7 @@ int collector_read(struct collector *collector, struct snapshot *ret)
 	};
 	collector->interval_start_ns = now_ns;
 
-	/* Before the dump: what was lost by then, it cannot have seen live. */
-	lost[LOSS_RING_FULL] =
-		__atomic_load_n(&collector->skel->bss->lost[LOSS_RING_FULL], __ATOMIC_SEQ_CST);
-	r = collector_drain(collector);
-	if (r < 0)
-		return r;
-	r = collector_dump(collector);
+	r = collector_dump(collector, &lost[LOSS_RING_FULL]);
 	if (r < 0)
 		return r;
 

@@ -276,22 +276,38 @@ static int mark_dumped(struct collector *collector, char *data, size_t size)
 	return 0;
 }
 
-int collector_dump(struct collector *collector)
+static uint64_t ring_lost(const struct collector *collector)
 {
-	size_t size = 0, first_size;
+	return __atomic_load_n(&collector->skel->bss->lost[LOSS_RING_FULL], __ATOMIC_SEQ_CST);
+}
+
+int collector_dump(struct collector *collector, uint64_t *ret_ring_lost)
+{
+	size_t size, first_size;
 	int r;
 
-	r = read_dump(collector, &size);
-	first_size = size;
-	if (r == 0 && !collector->attached)
-		r = read_dump(collector, &size);
-	if (r < 0)
-		return r;
+	/*
+	 * What is lost while the dump goes on it may have seen live or not: the next interval
+	 * tells. After the last one there is none, so that dump is made again.
+	 */
+	do {
+		/* Before the dump: what was lost by then, it cannot have seen live. */
+		*ret_ring_lost = ring_lost(collector);
+		size = 0;
+		r = collector_drain(collector);
+		if (r == 0)
+			r = read_dump(collector, &size);
+		first_size = size;
+		if (r == 0 && !collector->attached)
+			r = read_dump(collector, &size);
+		if (r < 0)
+			return r;
 
-	collector->n_marks = 0;
-	collector->marking = true;
-	r = collector_drain(collector);
-	collector->marking = false;
+		collector->n_marks = 0;
+		collector->marking = true;
+		r = collector_drain(collector);
+		collector->marking = false;
+	} while (r == 0 && !collector->attached && ring_lost(collector) != *ret_ring_lost);
 	if (r == 0 && size > first_size)
 		r = mark_dumped(collector, collector->dump, first_size);
 	if (r < 0)

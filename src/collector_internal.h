@@ -88,7 +88,8 @@ int collector_open_rings(struct collector *collector);
 int collector_drain(struct collector *collector);
 
 /*
- * Shows the ledger what the tasks' cells hold, having drained the rings.
+ * Drains the rings and shows the ledger what the tasks' cells hold. @ret_ring_lost: the calls in
+ * lost folds since the start, but for those that the cells may show as well.
  *
  * A record that was folded while or after the dump passed it is counted once, by its message: what
  * the dump saw under the same sequence is left aside.
@@ -97,4 +98,4 @@ int collector_drain(struct collector *collector);
  * be met: mostly that is made up for by the next dump. There is none after the last one, which
  * therefore goes round twice: by then the thread is a main one, and stays where it is.
  */
-int collector_dump(struct collector *collector);
+int collector_dump(struct collector *collector, uint64_t *ret_ring_lost);

@@ -10,11 +10,13 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The losses are of all that is measured, so only victims with this name are. */
@@ -119,6 +121,86 @@ static void f24_tiny_ring_read(void **state)
 	lab_assert(lab, lab_lost(lab, LOSS_RING_FULL) > 0);
 	expect_only(lab, LOSS_RING_FULL);
 	lab_close(lab);
+}
+
+/* ---- F45, F24: what is lost while the last dump goes on ---- */
+
+#define SLEEPERS      60
+#define SLEEPER_CALLS 8
+
+struct sleepers {
+	unsigned asleep;
+	pid_t pid; /* of the first, whose end is that of all; 0: not yet */
+	bool ended;
+	int alive[2]; /* a pipe that they hold open */
+};
+
+static void sleepers_victim(void *data)
+{
+	struct sleepers *sleepers = data;
+
+	take_own_name();
+	for (int i = 0; i < SLEEPERS; i++) {
+		pid_t pid = fork();
+
+		victim_check(pid >= 0);
+		if (pid > 0)
+			continue;
+		victim_check(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+		for (size_t k = 0; k < SLEEPER_CALLS; k++)
+			make_rare_call(k);
+		__atomic_add_fetch(&sleepers->asleep, 1, __ATOMIC_SEQ_CST);
+		for (;;)
+			(void)syscall(NR_PAUSE);
+	}
+	for (;;)
+		(void)syscall(NR_PAUSE);
+}
+
+static void end_sleepers(void *data)
+{
+	struct sleepers *sleepers = data;
+	char byte;
+
+	if (!sleepers->pid || sleepers->ended)
+		return;
+	sleepers->ended = true;
+	assert_int_equal(kill(sleepers->pid, SIGKILL), 0);
+	/* Files are closed behind what folds a record. */
+	assert_int_equal(read(sleepers->alive[0], &byte, 1), 0);
+}
+
+/* There is no later interval that could tell of it. */
+static void f45_lost_while_the_last_dump_goes_on(void **state)
+{
+	struct sleepers *sleepers = lab_shared(sizeof(*sleepers));
+	struct lab *lab = open_for_us(
+		(struct collector_options){
+			.ring_bytes = (size_t)sysconf(_SC_PAGESIZE),
+			.dumping = end_sleepers,
+			.dumping_data = sleepers,
+		},
+		true);
+	struct snapshot snapshot;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(sleepers->alive), 0);
+	pid = lab_start(lab, sleepers_victim, sleepers);
+	close(sleepers->alive[1]);
+	/* Without reading: what has been reported is not lost any more. */
+	while (__atomic_load_n(&sleepers->asleep, __ATOMIC_SEQ_CST) < SLEEPERS)
+		usleep(1000);
+	collector_detach(lab_collector(lab));
+	sleepers->pid = pid;
+	lab_read(lab, &snapshot);
+	lab_assert(lab, sleepers->ended);
+	lab_assert(lab, lab_lost(lab, LOSS_RING_FULL) > 0);
+	lab_assert(lab, lab_sum(lab, .call = NULL).count + lab_lost(lab, LOSS_RING_FULL) ==
+				SLEEPERS * SLEEPER_CALLS);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	lab_close(lab);
+	close(sleepers->alive[0]);
 }
 
 /* ---- F25: no record to be had ---- */
@@ -289,6 +371,7 @@ int main(void)
 		lab_test(f24_more_calls_than_cells),
 		lab_test(f24_tiny_ring_held),
 		lab_test(f24_tiny_ring_read),
+		lab_test(f45_lost_while_the_last_dump_goes_on),
 		lab_test(f25_no_memory),
 		lab_test(f25_no_memory_of_selected_calls),
 		lab_test(f25_more_messages_than_are_read),
