@@ -201,8 +201,10 @@ void ledger_task_of(const struct batch *batch, bool by_thread, struct snapshot_t
 		.tid = by_thread ? batch->tid : 0,
 	};
 	copy_comm(ret->process_comm, batch->process_comm);
+	/* A process's name is its main thread's; a batch is sent when that may have another
+	 * already. */
 	if (by_thread)
-		copy_comm(ret->comm, batch->comm);
+		copy_comm(ret->comm, batch->tid == batch->tgid ? batch->process_comm : batch->comm);
 }
 
 static uint64_t hash_mix(uint64_t hash, uint64_t value)

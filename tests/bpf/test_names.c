@@ -125,6 +125,21 @@ static void f30_exec_belongs_to_the_old_name(void **state)
 	lab_assert(lab, lab_sum(lab, .comm = "trivial").count == 4);
 }
 
+/* The main thread's own name as well, although it has the new one when its record is folded. */
+static void f30_exec_belongs_to_the_old_thread_name(void **state)
+{
+	struct lab *lab = lab_open(&(struct collector_options){ .by_thread = true });
+	char path[512];
+
+	(void)state;
+	lab_helper("trivial", path);
+	(void)lab_run(lab, exec_chain_victim, path);
+	lab_expect(lab, .call = "execve", .thread_comm = "before-exec", .count = 1);
+	lab_expect(lab, .call = "getsid", .thread_comm = "before-exec", .count = 1);
+	lab_expect(lab, .call = "getppid", .thread_comm = "trivial", .count = 3);
+	lab_close(lab);
+}
+
 static void f30_long_names_are_cut(void **state)
 {
 	struct lab *lab = *state;
@@ -430,6 +445,7 @@ int main(void)
 		lab_test(f30_rows_of_threads),
 		lab_test(f30_a_new_name_is_a_new_row),
 		lab_test(f30_exec_belongs_to_the_old_name),
+		lab_test(f30_exec_belongs_to_the_old_thread_name),
 		lab_test(f30_long_names_are_cut),
 		lab_test(f31_any_bytes),
 		lab_test(f32_two_lives_of_a_pid),
