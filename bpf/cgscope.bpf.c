@@ -174,6 +174,14 @@ static __always_inline void count_lost(enum loss_cause cause, u64 n)
 	__sync_fetch_and_add(&lost[cause], n);
 }
 
+/* For the dump, which reads on another CPU: a full barrier comes with it, on every architecture. */
+static __always_inline void add_ordered(u32 *counter)
+{
+	u32 before = __sync_fetch_and_add(counter, 1);
+
+	barrier_var(before); /* else it is no fetching atomic, and no barrier */
+}
+
 static __always_inline u64 cgroup_id_of(struct task_struct *task)
 {
 	struct css_set *css_set = task->cgroups;
@@ -396,7 +404,7 @@ __noinline int fold_as_named(struct task_record *record)
 	 * be preempted, on the same. It lets them alone while the sequence is odd; what it had
 	 * read under the even one before is what this message holds, and counts once.
 	 */
-	__sync_fetch_and_add(&batch->sequence, 1);
+	add_ordered(&batch->sequence);
 	batch->kind = EVENT_FOLD;
 	if (bpf_ringbuf_output(&events, batch,
 			       offsetof(struct batch, cells) + n * sizeof(struct cell),
@@ -407,7 +415,7 @@ __noinline int fold_as_named(struct task_record *record)
 		}
 	}
 	batch->n_cells = 0;
-	__sync_fetch_and_add(&batch->sequence, 1);
+	add_ordered(&batch->sequence);
 	/* Once nobody can take them for live any more. */
 	if (calls)
 		count_lost(LOSS_RING_FULL, calls);
@@ -449,7 +457,7 @@ __noinline int record_refresh(struct task_record *record)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_struct *leader = task->group_leader;
-	u64 *process_comm;
+	u64 *process_comm, name[2];
 	u32 generation;
 	u64 cgroup_id;
 
@@ -457,14 +465,19 @@ __noinline int record_refresh(struct task_record *record)
 		return 0;
 	generation = control.generation;
 	cgroup_id = cgroup_id_of(task);
+	name[0] = comm_word(leader, 0);
+	name[1] = comm_word(leader, 1);
+	/* Read once: others can rename it between a comparison and what follows from that. */
+	barrier_var(name[0]);
+	barrier_var(name[1]);
 	process_comm = (u64 *)record->batch.process_comm;
 
-	if (cgroup_id != record->batch.cgroup_id || comm_word(leader, 0) != process_comm[0] ||
-	    comm_word(leader, 1) != process_comm[1] || record->batch.tid != task->pid)
+	if (cgroup_id != record->batch.cgroup_id || name[0] != process_comm[0] ||
+	    name[1] != process_comm[1] || record->batch.tid != task->pid)
 		fold(record);
 
-	process_comm[0] = comm_word(leader, 0);
-	process_comm[1] = comm_word(leader, 1);
+	process_comm[0] = name[0];
+	process_comm[1] = name[1];
 	record->own_comm[0] = comm_word(task, 0);
 	record->own_comm[1] = comm_word(task, 1);
 	record->batch.cgroup_id = cgroup_id;
@@ -520,8 +533,8 @@ __noinline u32 cell_search(struct task_record *record, u32 nr, u32 abi)
 	__builtin_memset(cell, 0, sizeof(*cell));
 	cell->nr = nr;
 	cell->abi = abi;
-	/* The dump takes a cell for set up once it is counted in: a full barrier comes with it. */
-	__sync_fetch_and_add(&record->batch.n_cells, 1);
+	/* The dump takes a cell for set up once it is counted in. */
+	add_ordered(&record->batch.n_cells);
 	record->hints[nr % HINTS] = n;
 	return n;
 }
@@ -947,13 +960,6 @@ static __always_inline bool may_be_denied(const struct task_struct *task, u32 nr
 	return task->seccomp.mode && !passes_seccomp(task, nr, abi);
 }
 
-/* Whether an exit without an entry, of a task with a record, is that of a call refused before it
- * began. */
-static __always_inline bool is_denied(const struct task_struct *task, u32 nr, u32 abi, s64 ret)
-{
-	return settings.copies == 1 || may_be_denied(task, nr, abi, ret);
-}
-
 /*
  * Makes good a missed entry, unless its call may have been reported as lost by now. It began after
  * the task's latest exit; what was missed by the end of an epoch is reported when the next one
@@ -986,7 +992,7 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 		return;
 	}
 	/* By an exec a thread came to another TID, and did not find its note there. */
-	if (record->batch.tid != task->pid) {
+	if ((settings.filters || settings.copies > 1) && record->batch.tid != task->pid) {
 		record_refresh(record);
 		return;
 	}
@@ -995,13 +1001,14 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
 	if (record->verdict != VERDICT_MEASURE || (call_traits(nr, abi) & TRAIT_EXCLUDED)) {
-		if (!is_denied(task, nr, abi, ret))
+		if (settings.copies > 1 && !may_be_denied(task, nr, abi, ret))
 			(void)make_good(record);
 		return;
 	}
-	if (is_denied(task, nr, abi, ret)) {
+	if (may_be_denied(task, nr, abi, ret)) {
 		on_denied(record, nr, abi);
-	} else if (nr != NR_FORGOTTEN && make_good(record)) {
+	} else if (settings.copies > 1 && nr != NR_FORGOTTEN && make_good(record)) {
+		/* With one copy, it is one whose entry found no record, and is among the lost. */
 		on_missed_entry(record, nr, abi, ret);
 	}
 }

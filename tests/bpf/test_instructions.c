@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * What must and must not be among the instructions of the built object, which is the argument.
+ *
  * Fact F43: lockdown=confidentiality takes the helpers away that read kernel memory, and a program
- * that calls one is refused. Looked for on the instructions of the built object, given as the
- * argument: no program that counting needs calls one, nor a function that those call.
+ * that calls one is refused. So no program that counting needs calls one, nor a function that those
+ * call.
+ *
+ * What the dump reads while it is written (all of it has 32 bits) is only ordered by atomics that
+ * fetch: those whose result goes unused are relaxed on arm64, and the compiler makes them of
+ * others.
  */
 #include <elf.h>
 #include <errno.h>
@@ -28,6 +34,11 @@ static bool reads_kernel(const struct bpf_insn *insn)
 	       insn->imm == BPF_FUNC_probe_read_kernel_str;
 }
 
+static bool is_atomic_32(const struct bpf_insn *insn)
+{
+	return insn->code == (BPF_STX | BPF_ATOMIC | BPF_W);
+}
+
 static bool is_optional(const char *name)
 {
 	for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++) {
@@ -37,43 +48,57 @@ static bool is_optional(const char *name)
 	return false;
 }
 
-/* How many instructions of the function read kernel memory; -1 if it has none at all. */
-static int count_reads(Elf *elf, const GElf_Sym *symbol)
+struct counts {
+	unsigned reads;
+	unsigned atomics;
+	unsigned relaxed; /* of the atomics */
+};
+
+static bool count_instructions(Elf *elf, const GElf_Sym *symbol, struct counts *ret)
 {
 	Elf_Scn *section = elf_getscn(elf, symbol->st_shndx);
 	Elf_Data *data = section ? elf_getdata(section, NULL) : NULL;
 	struct bpf_insn insn;
-	int n = 0;
 
+	*ret = (struct counts){ 0 };
 	if (!data || !data->d_buf || symbol->st_size == 0 || symbol->st_value > data->d_size ||
 	    symbol->st_size > data->d_size - symbol->st_value)
-		return -1;
+		return false;
 	for (uint64_t at = 0; at + sizeof(insn) <= symbol->st_size; at += sizeof(insn)) {
 		memcpy(&insn, (const char *)data->d_buf + symbol->st_value + at, sizeof(insn));
-		n += reads_kernel(&insn);
+		ret->reads += reads_kernel(&insn);
+		ret->atomics += is_atomic_32(&insn);
+		ret->relaxed += is_atomic_32(&insn) && !(insn.imm & BPF_FETCH);
 	}
-	return n;
+	return true;
 }
 
 struct findings {
 	unsigned functions;
 	unsigned core_reads;
 	unsigned optional_reads; /* proof that reads are found */
+	unsigned atomics;
+	unsigned relaxed;
 };
 
 static void look_at_function(Elf *elf, const GElf_Sym *symbol, const char *name,
 			     struct findings *findings)
 {
-	int n = count_reads(elf, symbol);
+	struct counts counts;
 
-	if (n < 0)
+	if (!count_instructions(elf, symbol, &counts))
 		return;
 	findings->functions++;
+	findings->atomics += counts.atomics;
+	findings->relaxed += counts.relaxed;
+	if (counts.relaxed)
+		(void)fprintf(stderr, "%s: %u atomics do not order anything\n", name,
+			      counts.relaxed);
 	if (is_optional(name)) {
-		findings->optional_reads += (unsigned)n;
-	} else if (n > 0) {
-		findings->core_reads += (unsigned)n;
-		(void)fprintf(stderr, "%s: reads kernel memory in %d places\n", name, n);
+		findings->optional_reads += counts.reads;
+	} else if (counts.reads) {
+		findings->core_reads += counts.reads;
+		(void)fprintf(stderr, "%s: reads kernel memory in %u places\n", name, counts.reads);
 	}
 }
 
@@ -115,7 +140,12 @@ int main(int argc, char **argv)
 	}
 	(void)elf_end(elf);
 	close(fd);
-	(void)fprintf(stderr, "%u functions, reads: %u in core, %u in optional ones\n",
-		      findings.functions, findings.core_reads, findings.optional_reads);
-	return findings.functions < 5 || findings.core_reads || !findings.optional_reads;
+	(void)fprintf(
+		stderr,
+		"%u functions, reads: %u in core, %u in optional ones; %u atomics of 32 bits, "
+		"%u that do not fetch\n",
+		findings.functions, findings.core_reads, findings.optional_reads, findings.atomics,
+		findings.relaxed);
+	return findings.functions < 5 || findings.core_reads || !findings.optional_reads ||
+	       !findings.atomics || findings.relaxed;
 }
