@@ -59,15 +59,31 @@ struct writer {
 	uint32_t parts;
 };
 
+/* Whether all of it stands for itself in a string of JSON. */
+static bool is_plain(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+			return false;
+	}
+	return true;
+}
+
 /* ,"comm":"nginx" unless it is empty, which a process may make it. */
 static void add_comm(struct line *line, const char comm[static COMM_LEN])
 {
 	char text[TEXT_WORD_SIZE(COMM_LEN)], encoded[8 * COMM_LEN];
 	_cleanup_(json_decrefp) json_t *json = NULL;
-	size_t n;
+	size_t n = strnlen(comm, COMM_LEN);
 
-	if (comm[0] == '\0')
+	if (n == 0)
 		return;
+	if (is_plain(comm, n)) {
+		line_add(line, ",\"comm\":\"");
+		line_add_bytes(line, comm, n);
+		line_add(line, "\"");
+		return;
+	}
 
 	text_to_utf8(comm, COMM_LEN, text, sizeof(text));
 	json = json_string(text);
