@@ -39,11 +39,6 @@ struct cgroup_tree {
 	struct cgroup_index *index;
 };
 
-static void cgroup_tree_closep(struct cgroup_tree **tree)
-{
-	cgroup_tree_close(*tree);
-}
-
 /* The kernel's path of @fd, as long as it fits a page. */
 static int link_of(int fd, char ret[static CGROUP_PATH_MAX])
 {
@@ -521,6 +516,11 @@ void cgroup_tree_close(struct cgroup_tree *tree)
 	cgroup_index_free(tree->index);
 	closep(&tree->fd);
 	free(tree);
+}
+
+void cgroup_tree_closep(struct cgroup_tree **tree)
+{
+	cgroup_tree_close(*tree);
 }
 
 const struct cgroup_hierarchy *cgroup_tree_hierarchy(const struct cgroup_tree *tree)

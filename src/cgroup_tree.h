@@ -36,6 +36,7 @@ int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret);
 /* The one of a hybrid that the above does not choose. -ENOENT where there is no other. */
 int cgroup_tree_open_other(const struct host_root *root, struct cgroup_tree **ret);
 void cgroup_tree_close(struct cgroup_tree *tree);
+void cgroup_tree_closep(struct cgroup_tree **tree);
 
 const struct cgroup_hierarchy *cgroup_tree_hierarchy(const struct cgroup_tree *tree);
 

@@ -276,11 +276,6 @@ static void check_names(struct check *check, const struct host_root *root, struc
 	resolver_free(nameless.resolver);
 }
 
-static void cgroup_tree_closep(struct cgroup_tree **tree)
-{
-	cgroup_tree_close(*tree);
-}
-
 int check_machine(const struct options *options, FILE *out)
 {
 	_cleanup_(host_root_closep) struct host_root *root = NULL;

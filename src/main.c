@@ -227,11 +227,6 @@ static void work_resolver(void *data)
 	check_exclusions(monitor);
 }
 
-static void report_freep(struct report **report)
-{
-	report_free(*report);
-}
-
 static bool cgroup_exists(const char *path, void *data)
 {
 	struct monitor *monitor = data;

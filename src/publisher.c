@@ -97,11 +97,6 @@ int publisher_start(struct publisher *publisher)
 	return r;
 }
 
-static void report_freep(struct report **report)
-{
-	report_free(*report);
-}
-
 /* Series are by container and of all calls, whatever the rows of the output are. */
 int publisher_add(struct publisher *publisher, const struct snapshot *snapshot,
 		  const struct report_source *source, const struct report *report)

@@ -404,3 +404,8 @@ void report_free(struct report *report)
 	free(report->containers);
 	free(full);
 }
+
+void report_freep(struct report **report)
+{
+	report_free(*report);
+}

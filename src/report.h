@@ -86,6 +86,7 @@ struct report_source {
 int report_build(const struct snapshot *snapshot, const struct report_source *source,
 		 const struct options *options, struct report **ret);
 void report_free(struct report *report);
+void report_freep(struct report **report);
 
 /*
  * Whether the filters by name take @identity: --containers-only, --container, --pod, --namespace.
