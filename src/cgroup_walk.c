@@ -10,13 +10,14 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "clock.h"
 
 #define PATH_SIZE    4096
 #define VISITS_MAX   1000000
 #define INDEX_MAX    131072
 #define INDEX_BYTES  (32 << 20)
 #define MISSING_MAX  64
-#define WALK_REST_NS (5 * 1000000000ULL)
+#define WALK_REST_NS (5 * NSEC_PER_SEC)
 
 struct walk {
 	int (*visit)(const char *path, uint64_t id, void *data);

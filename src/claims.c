@@ -15,7 +15,7 @@
 
 #define N_BUCKETS 8192
 
-#define MS 1000000ULL
+#define MS NSEC_PER_MSEC
 #define S  NSEC_PER_SEC
 
 /* The budget of an interval, or of a second if that is shorter: retries leave half to what is new.

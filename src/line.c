@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
+
 #define DIGITS_MAX 20
 
 static const char pairs[] = "00010203040506070809101112131415161718192021222324"
@@ -70,7 +72,7 @@ void line_add_s(struct line *line, uint64_t ns)
 
 void line_add_time(struct line *line, uint64_t realtime_ns)
 {
-	time_t seconds = (time_t)(realtime_ns / 1000000000);
+	time_t seconds = (time_t)(realtime_ns / NSEC_PER_SEC);
 	char text[64];
 	struct tm tm;
 	int n;
@@ -78,7 +80,7 @@ void line_add_time(struct line *line, uint64_t realtime_ns)
 	gmtime_r(&seconds, &tm);
 	n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900,
 		     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		     (unsigned)(realtime_ns / 1000000 % 1000));
+		     (unsigned)(realtime_ns / NSEC_PER_MSEC % 1000));
 	line_add_bytes(line, text, (size_t)n);
 }
 

@@ -36,7 +36,7 @@
 #include "src/stuck.h"
 
 /* The resolver's retries are at least so far apart: each goes through all that is pending. */
-#define RESOLVER_WORK_NS (250 * 1000000ull)
+#define RESOLVER_WORK_NS (250 * NSEC_PER_MSEC)
 
 /* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
 #define SELECTION_CHECK_NS NSEC_PER_SEC
@@ -212,7 +212,7 @@ static int resolver_timeout_ms(void *data)
 		return -1;
 	if (due_ns < earliest_ns)
 		due_ns = earliest_ns;
-	return due_ns <= now ? 0 : (int)((due_ns - now) / 1000000 % INT_MAX) + 1;
+	return due_ns <= now ? 0 : (int)((due_ns - now) / NSEC_PER_MSEC % INT_MAX) + 1;
 }
 
 static void work_resolver(void *data)

@@ -8,16 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/clock.h"
 #include "src/syscalls.h"
 #include "src/text.h"
 
 #define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define NS_PER_MS 1000000ULL
-#define NS_PER_S  1000000000ULL
-
-#define INTERVAL_MIN_NS	 (NS_PER_S / 100)
-#define INTERVAL_MAX_NS	 (86400 * NS_PER_S)
+#define INTERVAL_MIN_NS	 (NSEC_PER_SEC / 100)
+#define INTERVAL_MAX_NS	 (86400 * NSEC_PER_SEC)
 #define IN_FLIGHT_MAX_MS (1000ULL * 86400 * 365)
 
 struct option_spec;
@@ -89,11 +87,11 @@ static bool parse_uint(const char *text, uint64_t min, uint64_t max, uint64_t *r
 /* Decimal seconds, whatever the locale says about the point; digits below 1 ns are cut. */
 static bool parse_seconds(const char *text, uint64_t *ret_ns)
 {
-	uint64_t ns = 0, unit_ns = NS_PER_S;
+	uint64_t ns = 0, unit_ns = NSEC_PER_SEC;
 	bool has_digit = false;
 
 	for (; *text >= '0' && *text <= '9'; text++) {
-		ns = ns * 10 + (uint64_t)(*text - '0') * NS_PER_S;
+		ns = ns * 10 + (uint64_t)(*text - '0') * NSEC_PER_SEC;
 		has_digit = true;
 		if (ns > INTERVAL_MAX_NS)
 			return false;
@@ -287,7 +285,7 @@ static bool set_in_flight(struct parse *parse, const char *value)
 
 	if (!parse_uint(value, 0, IN_FLIGHT_MAX_MS, &ms))
 		return fail_value(parse, value, "a whole number of milliseconds (0 turns it off)");
-	parse->options->in_flight_ns = ms * NS_PER_MS;
+	parse->options->in_flight_ns = ms * NSEC_PER_MSEC;
 	return true;
 }
 
@@ -578,8 +576,8 @@ enum options_result options_parse(int argc, char **argv, const char *node_defaul
 
 	node = getenv("NODE_NAME");
 	*ret = (struct options){
-		.interval_ns = 10 * NS_PER_S,
-		.in_flight_ns = 1000 * NS_PER_MS,
+		.interval_ns = 10 * NSEC_PER_SEC,
+		.in_flight_ns = 1000 * NSEC_PER_MSEC,
 		.metrics_syscalls = 30,
 		.node = node && *node ? node : node_default,
 	};

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "claims.h"
+#include "clock.h"
 #include "host_cache.h"
 #include "identify.h"
 #include "table.h"
@@ -18,7 +19,7 @@
 #define N_BUCKETS   16384
 #define ENTRIES_MAX 16384
 
-#define S 1000000000ULL
+#define S NSEC_PER_SEC
 
 #define GONE_KEEP_NS (30 * S)
 #define GONE_TICKS   2	       /* the last interval has to be printed first */

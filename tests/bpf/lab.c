@@ -12,7 +12,6 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "src/cleanup.h"
@@ -26,14 +25,6 @@
 struct lab *lab_open_labs;
 
 static size_t n_left_out;
-
-uint64_t lab_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 * MS + (uint64_t)now.tv_nsec;
-}
 
 int lab_load(int n)
 {

@@ -198,5 +198,3 @@ const struct snapshot_in_flight *lab_in_flight(const struct snapshot *snapshot, 
 #define lab_assert(lab, condition) lab_assert_(lab, condition, #condition, __FILE__, __LINE__)
 void lab_assert_(const struct lab *lab, bool condition, const char *text, const char *file,
 		 int line);
-
-uint64_t lab_now_ns(void);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "src/cleanup.h"
+#include "src/clock.h"
 
 /* The number of the hierarchy that v1's @controller is in; 0 if it is in none or in v2's. */
 static uint32_t controller_number(const char *controller)
@@ -146,10 +147,10 @@ static void group_kill(const struct lab_group *group)
 
 static int group_rmdir(struct lab_group *group)
 {
-	uint64_t end_ns = lab_now_ns() + PATIENCE_NS / 10;
+	uint64_t end_ns = monotonic_ns() + PATIENCE_NS / 10;
 
 	while (rmdir(group->path) < 0 && errno != ENOENT) {
-		if (errno != EBUSY || lab_now_ns() > end_ns)
+		if (errno != EBUSY || monotonic_ns() > end_ns)
 			return -errno;
 		group_kill(group);
 		while (waitpid(-1, NULL, WNOHANG) > 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/clock.h"
 #include "src/stats.h"
 #include "src/syscalls.h"
 
@@ -154,17 +155,17 @@ void lab_read(struct lab *lab, struct snapshot *ret)
 
 void lab_sleep_ms(struct lab *lab, unsigned ms)
 {
-	uint64_t end_ns = lab_now_ns() + ms * MS;
+	uint64_t end_ns = monotonic_ns() + ms * MS;
 
 	do {
 		lab_read(lab, NULL);
 		usleep((ms < READ_MS ? ms : READ_MS) * 1000);
-	} while (lab_now_ns() < end_ns);
+	} while (monotonic_ns() < end_ns);
 }
 
 void lab_settle(struct lab *lab)
 {
-	uint64_t end_ns = lab_now_ns() + PATIENCE_NS;
+	uint64_t end_ns = monotonic_ns() + PATIENCE_NS;
 	unsigned quiet = 0;
 
 	while (quiet < 3) {
@@ -176,7 +177,7 @@ void lab_settle(struct lab *lab)
 		for (int i = 0; i < LOSS_N_; i++)
 			lost -= lab->lost[i];
 		quiet = lab->changed || lost ? 0 : quiet + 1;
-		if (lab_now_ns() > end_ns)
+		if (monotonic_ns() > end_ns)
 			return; /* what is asserted next will tell */
 		usleep(1000);
 	}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "src/cleanup.h"
+#include "src/clock.h"
 
 #define VICTIM_FAILED 99
 
@@ -151,17 +152,17 @@ void *lab_shared(size_t size)
 
 void lab_wait_for(struct lab *lab, const unsigned *value, unsigned at_least)
 {
-	uint64_t end_ns = lab_now_ns() + PATIENCE_NS;
+	uint64_t end_ns = monotonic_ns() + PATIENCE_NS;
 
 	while (__atomic_load_n(value, __ATOMIC_ACQUIRE) < at_least) {
-		assert_true(lab_now_ns() < end_ns);
+		assert_true(monotonic_ns() < end_ns);
 		lab_sleep_ms(lab, 1);
 	}
 }
 
 void lab_wait_blocked(pid_t pid, pid_t tid, long nr)
 {
-	uint64_t end_ns = lab_now_ns() + PATIENCE_NS;
+	uint64_t end_ns = monotonic_ns() + PATIENCE_NS;
 	char path[64], line[256] = "";
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
@@ -173,7 +174,7 @@ void lab_wait_blocked(pid_t pid, pid_t tid, long nr)
 			(void)snprintf(line, sizeof(line), "%s", strerror(errno));
 		else if (strtol(line, NULL, 10) == nr && *line >= '0' && *line <= '9')
 			return;
-		if (lab_now_ns() > end_ns)
+		if (monotonic_ns() > end_ns)
 			fail_msg("%s: not in call %ld: %s", path, nr, line);
 		usleep(500);
 	}
@@ -181,7 +182,7 @@ void lab_wait_blocked(pid_t pid, pid_t tid, long nr)
 
 pid_t lab_other_thread(pid_t pid)
 {
-	uint64_t end_ns = lab_now_ns() + PATIENCE_NS;
+	uint64_t end_ns = monotonic_ns() + PATIENCE_NS;
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
@@ -195,7 +196,7 @@ pid_t lab_other_thread(pid_t pid)
 			if (tid > 0 && tid != pid)
 				return tid;
 		}
-		if (lab_now_ns() > end_ns)
+		if (monotonic_ns() > end_ns)
 			fail_msg("%s: no other thread", path);
 		usleep(500);
 	}

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "src/clock.h"
+
 static struct timespec time_of_ms(unsigned ms)
 {
 	return (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000 * MS) };
@@ -203,12 +205,12 @@ static void f20_victim(void *data)
 /* Sleeps, so that the interval has only what the victim does in it. */
 static void f20_step(struct lab *lab, struct steps *steps, unsigned step)
 {
-	uint64_t end_ns = lab_now_ns() + 120000 * MS;
+	uint64_t end_ns = monotonic_ns() + 120000 * MS;
 
 	lab_clear(lab);
 	__atomic_store_n(&steps->step, step, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&steps->done, __ATOMIC_ACQUIRE) != step) {
-		assert_true(lab_now_ns() < end_ns);
+		assert_true(monotonic_ns() < end_ns);
 		usleep(1000);
 	}
 	lab_read(lab, NULL);
@@ -319,12 +321,12 @@ static void f27_a_long_call_over_intervals(void **state)
 	uint64_t start_ns, last_ns = 0;
 
 	lab_read(lab, NULL);
-	start_ns = lab_now_ns();
+	start_ns = monotonic_ns();
 	pid = lab_start(lab, f27_victim, NULL);
 	sleeper = lab_start(lab, f21_victim, NULL);
 	for (unsigned i = 1; i <= 3; i++) {
 		const struct snapshot_in_flight *in_flight;
-		uint64_t now_ns = lab_now_ns(), end_ns = start_ns + i * 2000 * MS;
+		uint64_t now_ns = monotonic_ns(), end_ns = start_ns + i * 2000 * MS;
 
 		if (now_ns < end_ns)
 			usleep((useconds_t)((end_ns - now_ns) / 1000));
@@ -336,7 +338,7 @@ static void f27_a_long_call_over_intervals(void **state)
 		assert_int_equal(in_flight->task.pid, pid);
 		assert_int_equal(in_flight->task.cgroup_id, lab_group(lab)->id);
 		/* Of this interval, not older than the victim, and growing. */
-		assert_true(in_flight->age_ns <= lab_now_ns() - start_ns);
+		assert_true(in_flight->age_ns <= monotonic_ns() - start_ns);
 		assert_true(in_flight->age_ns >= last_ns + 1000 * MS);
 		last_ns = in_flight->age_ns;
 		lab_expect(lab, .call = "futex", .pid = pid);
