@@ -35,6 +35,12 @@ void victim_sleep_ms(unsigned ms)
 	victim_check(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL) == 0);
 }
 
+void victim_call_often(long nr, unsigned n)
+{
+	while (n--)
+		(void)syscall(nr, 0, 0, 0);
+}
+
 void victim_handle(int number, void (*handler)(int), int flags)
 {
 	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };

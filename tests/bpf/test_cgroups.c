@@ -17,15 +17,9 @@ static struct lab *open_hierarchy(bool v1)
 	return lab_open(&(struct collector_options){ .cgroup_v1 = v1 });
 }
 
-static void call_often(long nr, unsigned n)
-{
-	while (n--)
-		(void)syscall(nr, 0, 0, 0);
-}
-
 static void calls_victim(void *data)
 {
-	call_often(SYS_getppid, *(unsigned *)data);
+	victim_call_often(SYS_getppid, *(unsigned *)data);
 }
 
 static void run_in(struct lab *lab, const struct lab_group *group, unsigned n)
@@ -76,7 +70,7 @@ static void gated_victim(void *data)
 	char byte;
 
 	victim_check(syscall(SYS_read, fds[0], &byte, 1) == 1);
-	call_often(SYS_getppid, 10);
+	victim_call_often(SYS_getppid, 10);
 }
 
 /* A task is in a group of each hierarchy. */
@@ -149,11 +143,11 @@ static void mover(void *data)
 	char path[512];
 	int fd;
 
-	call_often(SYS_getppid, 3);
+	victim_call_often(SYS_getppid, 3);
 	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", to->path);
 	fd = open(path, O_WRONLY);
 	victim_check(syscall(SYS_write, fd, "0\n", 2) == 2);
-	call_often(SYS_getppid, 10);
+	victim_call_often(SYS_getppid, 10);
 }
 
 static void check_moving(bool v1)

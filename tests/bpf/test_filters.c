@@ -18,12 +18,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static void call_often(long nr, unsigned n)
-{
-	while (n--)
-		(void)syscall(nr, 0, 0, 0);
-}
-
 static struct lab *open_with_comms(const char **names, size_t n)
 {
 	const struct string_list comms = { names, n };
@@ -36,7 +30,7 @@ static struct lab *open_with_comms(const char **names, size_t n)
 static void *worker(void *data)
 {
 	victim_check(prctl(PR_SET_NAME, "worker-x") == 0);
-	call_often(SYS_getppid, 1000);
+	victim_call_often(SYS_getppid, 1000);
 	return data;
 }
 
@@ -47,7 +41,7 @@ static void main_and_worker(void *data)
 	victim_check(prctl(PR_SET_NAME, "mainproc") == 0);
 	victim_check(pthread_create(&thread, NULL, worker, NULL) == 0);
 	victim_check(pthread_join(thread, NULL) == 0);
-	call_often(SYS_getppid, 1000);
+	victim_call_often(SYS_getppid, 1000);
 }
 
 static void f30_by_process_name(void **state)
@@ -108,7 +102,7 @@ static void *colliding_thread(void *data)
 	const struct colliding *names = data;
 
 	victim_check(prctl(PR_SET_NAME, names->thread) == 0);
-	call_often(SYS_getsid, 100);
+	victim_call_often(SYS_getsid, 100);
 	return NULL;
 }
 
@@ -126,7 +120,7 @@ static void hunted_victim(void *data)
 {
 	(void)data;
 	victim_check(prctl(PR_SET_NAME, HUNTED) == 0);
-	call_often(SYS_getppid, 100);
+	victim_call_often(SYS_getppid, 100);
 }
 
 static void f30_names_made_to_collide(void **state)
@@ -159,7 +153,7 @@ static void *busy_thread(void *data)
 	(void)data;
 	victim_check(prctl(PR_SET_NAME, "worker-x") == 0);
 	while (!__atomic_load_n(&renames_over, __ATOMIC_ACQUIRE))
-		call_often(SYS_getsid, 10);
+		victim_call_often(SYS_getsid, 10);
 	return NULL;
 }
 
@@ -227,10 +221,10 @@ static void pid_victim(void *data)
 
 	while (!__atomic_load_n(pids->go, __ATOMIC_ACQUIRE))
 		usleep(1000);
-	call_often(SYS_getppid, pids->n);
+	victim_call_often(SYS_getppid, pids->n);
 	child = fork();
 	if (child == 0) {
-		call_often(SYS_getsid, 10);
+		victim_call_often(SYS_getsid, 10);
 		_exit(0);
 	}
 	victim_reap(child);
@@ -277,14 +271,14 @@ static int seccomp_deny(long nr)
 
 static void calls_victim(void *data)
 {
-	call_often(SYS_getppid, 100);
-	call_often(SYS_getsid, 10);
-	call_often(SYS_sched_yield, 50);
+	victim_call_often(SYS_getppid, 100);
+	victim_call_often(SYS_getsid, 10);
+	victim_call_often(SYS_sched_yield, 50);
 	victim_check(seccomp_deny(SYS_sched_yield) == 0);
-	call_often(SYS_sched_yield, 5);
-	call_often(SYS_getppid, 1);
+	victim_call_often(SYS_sched_yield, 5);
+	victim_call_often(SYS_getppid, 1);
 	victim_check(seccomp_deny(SYS_getppid) == 0);
-	call_often(SYS_getppid, 3);
+	victim_call_often(SYS_getppid, 3);
 }
 
 static void only_these_calls(void **state)
@@ -308,10 +302,10 @@ static void rename_then_denied(void *data)
 {
 	victim_check(prctl(PR_SET_NAME, "not-selected") == 0);
 	victim_check(seccomp_deny(SYS_getppid) == 0);
-	call_often(SYS_getsid, 3);
+	victim_call_often(SYS_getsid, 3);
 	victim_check(prctl(PR_SET_NAME, "selected") == 0);
-	call_often(SYS_getppid, 2);
-	call_often(SYS_sched_yield, 1);
+	victim_call_often(SYS_getppid, 2);
+	victim_call_often(SYS_sched_yield, 1);
 }
 
 /* The call that makes the name is entered under the old one; what follows has the new one. */
@@ -343,7 +337,7 @@ static void forks(void *data)
 
 		if (child == 0) {
 			if (deny)
-				call_often(SYS_getppid, 1);
+				victim_call_often(SYS_getppid, 1);
 			_exit(0);
 		}
 		victim_reap(child);
@@ -424,9 +418,9 @@ static void move_victim(void *data)
 	const int *fds = data;
 	char byte;
 
-	call_often(SYS_getsid, 1);
+	victim_call_often(SYS_getsid, 1);
 	victim_check(syscall(SYS_read, fds[0], &byte, 1) == 1);
-	call_often(SYS_getppid, 1);
+	victim_call_often(SYS_getppid, 1);
 }
 
 static void f35_moved_out_of_an_excluded_cgroup(void **state)
@@ -497,12 +491,12 @@ static void renamed_victim(void *data)
 
 	how.main_tid = gettid();
 	victim_check(prctl(PR_SET_NAME, "selected") == 0);
-	call_often(SYS_getsid, 1);
+	victim_call_often(SYS_getsid, 1);
 	victim_check(pthread_create(&thread, NULL, rename_main, &how) == 0);
 	victim_check(prctl(PR_SET_NAME, "not-selected") == 0);
-	call_often(SYS_getppid, 1);
+	victim_call_often(SYS_getppid, 1);
 	victim_check(syscall(SYS_read, how.wake[0], &byte, 1) == 1);
-	call_often(SYS_sched_yield, 1);
+	victim_call_often(SYS_sched_yield, 1);
 	_exit(0);
 }
 
@@ -549,7 +543,7 @@ static void f30_renamed_within_a_call(void **state)
 
 static void group_victim(void *data)
 {
-	call_often(SYS_getppid, *(unsigned *)data);
+	victim_call_often(SYS_getppid, *(unsigned *)data);
 }
 
 static void excluded_and_included(void **state)
@@ -685,15 +679,15 @@ static void hunted_before_us(void *data)
 	while (!__atomic_load_n(&hunted->go, __ATOMIC_ACQUIRE))
 		;
 	victim_check(prctl(PR_SET_NAME, HUNTED) == 0);
-	call_often(SYS_getsid, 1);
-	call_often(SYS_getppid, 3);
-	call_often(SYS_getsid, 1);
+	victim_call_often(SYS_getsid, 1);
+	victim_call_often(SYS_getppid, 3);
+	victim_call_often(SYS_getsid, 1);
 }
 
 static void left_out_victim(void *data)
 {
 	(void)data;
-	call_often(SYS_getuid, 10);
+	victim_call_often(SYS_getuid, 10);
 }
 
 static void f2_denied_first_of_one_left_out(void **state)

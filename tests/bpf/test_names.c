@@ -23,12 +23,6 @@ static void need_initial_pid_namespace(void)
 		lab_leave_out("PIDs of the initial namespace: the test is in another one");
 }
 
-static void call_often(long nr, unsigned n)
-{
-	while (n--)
-		(void)syscall(nr, 0, 0, 0);
-}
-
 static void set_name(const char *name)
 {
 	victim_check(prctl(PR_SET_NAME, name) == 0);
@@ -39,7 +33,7 @@ static void set_name(const char *name)
 static void *worker(void *data)
 {
 	set_name("worker-x");
-	call_often(SYS_getppid, 1000);
+	victim_call_often(SYS_getppid, 1000);
 	return data;
 }
 
@@ -50,7 +44,7 @@ static void threads_victim(void *data)
 	set_name("mainproc");
 	victim_check(pthread_create(&thread, NULL, worker, NULL) == 0);
 	victim_check(pthread_join(thread, NULL) == 0);
-	call_often(SYS_getppid, 500);
+	victim_call_often(SYS_getppid, 500);
 }
 
 static void f30_rows_have_the_process_name(void **state)
@@ -87,7 +81,7 @@ static void renaming_victim(void *data)
 	for (int i = 0; i < 100; i++) {
 		(void)snprintf(name, sizeof(name), "name-%d", i % 10);
 		set_name(name);
-		call_often(SYS_getppid, (unsigned)i % 10 + 1);
+		victim_call_often(SYS_getppid, (unsigned)i % 10 + 1);
 	}
 }
 
@@ -107,7 +101,7 @@ static void f30_a_new_name_is_a_new_row(void **state)
 static void exec_chain_victim(void *path)
 {
 	set_name("before-exec");
-	call_often(SYS_getsid, 1);
+	victim_call_often(SYS_getsid, 1);
 	victim_exec(path);
 }
 
@@ -173,7 +167,7 @@ static void bytes_victim(void *data)
 	for (unsigned i = 0; i < F31_NAMES; i++) {
 		any_bytes(i, name);
 		set_name(name);
-		call_often(SYS_getppid, 1);
+		victim_call_often(SYS_getppid, 1);
 	}
 }
 
@@ -219,7 +213,7 @@ static bool live_twice(const struct lives *lives)
 
 	if (pid == 0) {
 		set_name(lives->first_name);
-		call_often(SYS_getppid, lives->first_calls);
+		victim_call_often(SYS_getppid, lives->first_calls);
 		_exit(0);
 	}
 	victim_reap(pid);
@@ -227,7 +221,7 @@ static bool live_twice(const struct lives *lives)
 	again = clone_with_pid(pid);
 	if (again == 0) {
 		set_name(lives->second_name);
-		call_often(SYS_getppid, lives->second_calls);
+		victim_call_often(SYS_getppid, lives->second_calls);
 		_exit(0);
 	}
 	if (again < 0) {
@@ -323,7 +317,7 @@ static void namespace_victim(void *data)
 		}
 	}
 	set_name("in-namespace");
-	call_often(SYS_getppid, 5);
+	victim_call_often(SYS_getppid, 5);
 }
 
 static const struct snapshot_row *find_row(const struct snapshot *snapshot, uint64_t cgroup_id,
@@ -406,7 +400,7 @@ static void unshare_victim(void *data)
 	victim_check(unshare(CLONE_NEWPID) == 0);
 	set_name("unshared");
 	if (spaces->depth == 0) {
-		call_often(SYS_getppid, 5);
+		victim_call_often(SYS_getppid, 5);
 		return;
 	}
 	spaces->depth--;
