@@ -205,9 +205,16 @@ static int take_errnos(struct ledger *ledger, struct row_detail *detail, uint64_
 	return 0;
 }
 
+/* What there is to know of the interval that ends. */
+struct closing {
+	uint32_t epoch;
+	uint64_t ring_lost;
+	bool tick;
+};
+
 /* A row that has nothing to report gives its place in the snapshot back (no task). */
-static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoch, size_t *n_errnos,
-		       uint64_t *deficit)
+static int entry_close(struct ledger *ledger, struct entry *entry, const struct closing *closing,
+		       size_t *n_errnos, uint64_t *deficit)
 {
 	static const struct call_stats nothing;
 
@@ -224,7 +231,7 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 		if (!row_has_news(row, detail, shown)) {
 			if (live)
 				ledger->snapshot_rows[row->slot].task = NULL;
-			row_pass(row, detail, epoch);
+			row_pass(row, detail, closing->epoch);
 			continue;
 		}
 		if (!live)
@@ -232,7 +239,9 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
 		if (r < 0)
 			return r;
 		out = &ledger->snapshot_rows[row->slot];
-		r = row_take(row, detail, epoch, &out->stats);
+		if (closing->ring_lost)
+			row_settle(row, detail, &out->stats, closing->tick);
+		r = row_take(row, detail, closing->epoch, &out->stats);
 		if (r < 0)
 			return r;
 		out->first_errno = (uint32_t)*n_errnos;
@@ -249,15 +258,11 @@ static int entry_close(struct ledger *ledger, struct entry *entry, uint32_t epoc
  * Forgets rows, and entries without any. An entry that was reported in this interval stays for
  * another: the snapshot points to it.
  */
-static int forget(struct ledger *ledger, uint64_t ring_lost, uint64_t duration_ns)
+static int forget(struct ledger *ledger, const struct closing *closing)
 {
 	struct entries *entries = &ledger->entries;
-	bool removed = false, tick;
+	bool removed = false;
 
-	ledger->tick_ns += duration_ns;
-	tick = ledger->tick_ns >= TICK_NS;
-	if (tick)
-		ledger->tick_ns = 0;
 	for (size_t s = 0; s < entries->n_slots; s++) {
 		struct entry *entry = entries_at(entries, s);
 
@@ -272,7 +277,8 @@ static int forget(struct ledger *ledger, uint64_t ring_lost, uint64_t duration_n
 			const struct row_detail *detail = &entry->details[i];
 			struct row *row = &entry->rows[i];
 
-			if (row_is_over(row, detail, ring_lost - ledger->settled, tick)) {
+			if (row_is_over(row, detail, closing->ring_lost - ledger->settled,
+					closing->tick)) {
 				ledger->settled += row_deficit(row, detail, NULL);
 				entries_drop_row(entries, entry, i);
 			} else {
@@ -307,16 +313,21 @@ static size_t snapshot_compact(struct ledger *ledger)
 
 int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, struct snapshot *ret)
 {
+	struct closing closing = { .epoch = epoch, .ring_lost = ring_lost };
 	size_t n_errnos = 0;
 	uint64_t deficit = 0, lost;
 	int r;
 
+	ledger->tick_ns += ret->duration_ns;
+	closing.tick = ledger->tick_ns >= TICK_NS;
+	if (closing.tick)
+		ledger->tick_ns = 0;
 	for (size_t s = 0; s < ledger->entries.n_slots; s++) {
 		struct entry *entry = entries_at(&ledger->entries, s);
 
 		if (!entry)
 			continue;
-		r = entry_close(ledger, entry, epoch, &n_errnos, &deficit);
+		r = entry_close(ledger, entry, &closing, &n_errnos, &deficit);
 		if (r < 0)
 			return r;
 	}
@@ -329,5 +340,5 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 		ledger->lost_reported = lost;
 	}
 	ledger->n_slots_used = 0;
-	return forget(ledger, ring_lost, ret->duration_ns);
+	return forget(ledger, &closing);
 }

@@ -346,6 +346,53 @@ static int take_buckets(struct row *row, struct row_detail *detail, struct call_
 	return 0;
 }
 
+/* Returns whether @balance is behind; if @settle, it is not any more. */
+static bool settle64(int64_t *balance, uint64_t live, bool settle)
+{
+	if (*balance + (int64_t)live >= 0)
+		return false;
+	if (settle)
+		*balance = -(int64_t)live;
+	return true;
+}
+
+static bool settle_details(struct row_detail *detail, const struct call_stats *live, bool settle)
+{
+	struct row_errno *row_errno;
+	bool behind = false;
+
+	if (detail->rare)
+		behind |= settle64(&detail->rare->interrupted, live->interrupted, settle);
+	for (int i = 0; i < HIST_BUCKETS; i++) {
+		int64_t balance = bucket_balance(detail, i);
+
+		if (!settle64(&balance, live->buckets[i], settle))
+			continue;
+		behind = true;
+		/* Without memory it stays behind. */
+		if (settle)
+			(void)bucket_set(detail, i, balance);
+	}
+	for (uint32_t i = 0; (row_errno = row_errno_at(detail, i)); i++)
+		behind |= settle64(&row_errno->balance, row_errno->live, settle);
+	return behind;
+}
+
+void row_settle(struct row *row, struct row_detail *detail, const struct call_stats *live,
+		bool tick)
+{
+	bool settle = row->behind_ticks >= DEFICIT_TICKS_MAX, behind;
+
+	behind = settle64(&row->errors, live->errors, settle);
+	behind |= settle64(&row->time_ns, live->time_ns, settle);
+	behind |= settle64(&row->bytes, live->bytes, settle);
+	behind |= settle_details(detail, live, settle);
+	if (!behind || settle)
+		row->behind_ticks = 0;
+	else
+		row->behind_ticks += tick;
+}
+
 /*
  * A cell is read while its owner writes, the count last: an error that is ahead of its call waits
  * for it.

@@ -33,6 +33,7 @@ struct row {
 	uint32_t slot;	/* in this interval's snapshot, which has the live sums; or NO_SLOT */
 	uint8_t groups; /* those of which some bucket, here or live, may not be 0 */
 	uint8_t idle_ticks;
+	uint8_t behind_ticks;
 };
 _Static_assert(sizeof(struct row) == ROW_ALIGN, "a row is a cache line");
 
@@ -59,6 +60,16 @@ int row_add_live(struct row *row, struct row_detail *detail, struct call_stats *
 /* Whether there are calls to report: @live are those that its cells show. */
 bool row_has_news(const struct row *row, const struct row_detail *detail,
 		  const struct call_stats *live);
+
+/*
+ * Settles what a lost fold has left behind, to be asked once folds have been lost, before the row's
+ * news are taken: what was reported of it while it was live is owed by the calls that follow. Their
+ * number makes up for itself, and so the sum is the truth; but a call of an hour would swallow the
+ * time of all others for an hour. What else than the number of calls is behind for long starts
+ * anew.
+ */
+void row_settle(struct row *row, struct row_detail *detail, const struct call_stats *live,
+		bool tick);
 
 /* Turns the live sums in @stats into the row's difference in @epoch. Returns 0 or -ENOMEM. */
 int row_take(struct row *row, struct row_detail *detail, uint32_t epoch, struct call_stats *stats);

@@ -504,6 +504,48 @@ static void test_lost_fold_of_a_row_that_goes_on(void **state)
 	assert_int_equal(count + lost, 500);
 }
 
+/* What a lost message showed of a long call does not swallow the others' time for as long. */
+static void test_lost_fold_of_a_long_call(void **state)
+{
+	struct ledger *ledger = *state;
+	struct snapshot snapshot;
+	uint64_t count, lost;
+	struct actor actor;
+
+	actor_init(&actor, 10, 10, 7, "app");
+	actor_call(&actor, CALL_FUTEX, 3600000 * MS, 1);
+	actor_cell(&actor, CALL_FUTEX)->bytes = 1 << 30;
+	cell_error(actor_cell(&actor, CALL_FUTEX), ETIMEDOUT, 1);
+	actor_dump(&actor, ledger);
+	snapshot = close_interval(ledger, 1, 0);
+	count = total_count(&snapshot);
+	lost = snapshot.lost[LOSS_RING_FULL];
+	actor_fold(&actor, NULL);
+
+	for (uint32_t epoch = 2; epoch < 10; epoch++) {
+		const struct snapshot_row *row;
+
+		for (int i = 0; i < 100; i++)
+			actor_call(&actor, CALL_FUTEX, MS, epoch);
+		actor_cell(&actor, CALL_FUTEX)->bytes += 5;
+		cell_error(actor_cell(&actor, CALL_FUTEX), ETIMEDOUT, 2);
+		actor_dump(&actor, ledger);
+		snapshot = close_interval(ledger, epoch, 1);
+		count += total_count(&snapshot);
+		lost += snapshot.lost[LOSS_RING_FULL];
+		row = find(&snapshot, CALL_FUTEX);
+		if (epoch < 7)
+			continue;
+		assert_int_equal(row->stats.count, 100);
+		assert_int_equal(row->stats.time_ns, 100 * MS);
+		assert_int_equal(row->stats.bytes, 5);
+		assert_int_equal(row->stats.errors, 2);
+		assert_int_equal(row->stats.max_ns, MS);
+		assert_int_equal(row->errnos[0].count, 2);
+	}
+	assert_int_equal(count + lost, 801);
+}
+
 /* Any order of calls, folds that arrive, are late or lost, and dumps. */
 static void test_random_histories(void **state)
 {
@@ -978,6 +1020,7 @@ int main(void)
 		TEST(test_fold_on_its_way_while_others_are_lost),
 		TEST(test_lost_fold_of_reported_calls),
 		TEST(test_lost_fold_of_a_row_that_goes_on),
+		TEST(test_lost_fold_of_a_long_call),
 		TEST(test_random_histories),
 		TEST(test_cell_read_in_mid_call),
 		TEST(test_interval_of_billions),
