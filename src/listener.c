@@ -6,11 +6,9 @@
  */
 #include "listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,12 +18,11 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "cleanup.h"
 #include "clock.h"
 #include "gzip.h"
+#include "listen_socket.h"
 #include "table.h"
 
 /*
@@ -39,9 +36,6 @@
 #define CONNECTION_MEMORY      (16 << 10) /* headers that do not fit are refused */
 #define SILENCE_S	       5
 #define CONNECTION_S	       15
-
-/* What the kernel keeps of an answer for a client that does not read. */
-#define SEND_BUFFER (256 << 10)
 
 /* The page that is current, one that is on its way to others, and some that are stuck. */
 #define PAGES_MAX 4
@@ -69,10 +63,8 @@ struct client {
 };
 
 struct listener {
-	char address[128];
-	char unix_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": not a Unix socket */
-	int fd;	     /* until the daemon owns it */
-	int stop_fd; /* ends the thread */
+	struct listen_socket socket; /* whose fd the daemon owns once there is one */
+	int stop_fd;		     /* ends the thread */
 	struct MHD_Daemon *daemon;
 	pthread_t thread;
 	bool is_running;
@@ -112,177 +104,6 @@ static void page_unref(struct page *page)
 static void unref_page(void *page)
 {
 	page_unref(page);
-}
-
-/* --- addresses --- */
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_un un;
-};
-
-static bool parse_port(const char *text, in_port_t *ret)
-{
-	unsigned long port;
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	port = strtoul(text, &end, 10);
-	if (*end || port > UINT16_MAX)
-		return false;
-	*ret = htons((uint16_t)port);
-	return true;
-}
-
-/* The address before the colon of "ADDR:PORT", without brackets; NULL is any. */
-static bool parse_host(const char *host, in_port_t port, union address *ret, socklen_t *ret_n)
-{
-	if (!host || inet_pton(AF_INET6, host, &ret->v6.sin6_addr) == 1) {
-		ret->v6.sin6_family = AF_INET6;
-		ret->v6.sin6_port = port;
-		*ret_n = sizeof(ret->v6);
-		return true;
-	}
-	if (strcmp(host, "localhost") == 0)
-		host = "127.0.0.1";
-	if (inet_pton(AF_INET, host, &ret->v4.sin_addr) != 1)
-		return false;
-	ret->v4.sin_family = AF_INET;
-	ret->v4.sin_port = port;
-	*ret_n = sizeof(ret->v4);
-	return true;
-}
-
-static int parse_inet(const char *text, union address *ret, socklen_t *ret_n)
-{
-	const char *colon = strrchr(text, ':');
-	size_t n = colon ? (size_t)(colon - text) : 0;
-	char host[INET6_ADDRSTRLEN + 2];
-	in_port_t port;
-
-	if (!colon || !parse_port(colon + 1, &port) || n >= sizeof(host))
-		return -EINVAL;
-	if (n > 2 && text[0] == '[' && colon[-1] == ']') {
-		text++;
-		n -= 2;
-	}
-	memcpy(host, text, n);
-	host[n] = '\0';
-	return parse_host(n ? host : NULL, port, ret, ret_n) ? 0 : -EINVAL;
-}
-
-static int parse_unix(const char *path, union address *ret, socklen_t *ret_n)
-{
-	if (path[0] != '/' || strlen(path) >= sizeof(ret->un.sun_path))
-		return -EINVAL;
-	ret->un.sun_family = AF_UNIX;
-	memcpy(ret->un.sun_path, path, strlen(path) + 1);
-	*ret_n = sizeof(ret->un);
-	return 0;
-}
-
-static void set_socket_options(int fd, int family)
-{
-	int one = 1, zero = 0, buffer = SEND_BUFFER, timeout_ms = CONNECTION_S * 1000;
-
-	/* Accepted sockets inherit these. None is vital. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-	if (family == AF_UNIX)
-		return;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
-	if (family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-}
-
-/* Whether the Unix socket there is nobody's any more: its owner was killed. */
-static bool is_abandoned(const union address *address, socklen_t n)
-{
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct stat st;
-
-	return lstat(address->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	       connect(fd, &address->any, n) < 0 && errno == ECONNREFUSED;
-}
-
-static int bind_socket(const union address *address, socklen_t n, int *ret_fd)
-{
-	_cleanup_(closep) int fd = -1;
-	int r;
-
-	fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	set_socket_options(fd, address->any.sa_family);
-	r = bind(fd, &address->any, n) < 0 ? -errno : 0;
-	if (r == -EADDRINUSE && address->any.sa_family == AF_UNIX && is_abandoned(address, n)) {
-		(void)unlink(address->un.sun_path);
-		r = bind(fd, &address->any, n) < 0 ? -errno : 0;
-	}
-	if (r < 0)
-		return r;
-	if (listen(fd, SOMAXCONN) < 0)
-		return -errno;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-static int open_socket(struct listener *listener, const char *text)
-{
-	static const char unix_prefix[] = "unix:";
-	union address address = { 0 };
-	socklen_t n = 0;
-	int r;
-
-	if (strncmp(text, unix_prefix, strlen(unix_prefix)) == 0) {
-		text += strlen(unix_prefix);
-		r = parse_unix(text, &address, &n);
-		if (r == 0)
-			r = bind_socket(&address, n, &listener->fd);
-		if (r == 0)
-			(void)snprintf(listener->unix_path, sizeof(listener->unix_path), "%s",
-				       text);
-		return r;
-	}
-
-	r = parse_inet(text, &address, &n);
-	if (r == 0)
-		r = bind_socket(&address, n, &listener->fd);
-	/* Any address, on a machine without IPv6. */
-	if (text[0] == ':' && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
-		in_port_t port = address.v6.sin6_port;
-
-		address = (union address){ .v4 = { .sin_family = AF_INET, .sin_port = port } };
-		r = bind_socket(&address, sizeof(address.v4), &listener->fd);
-	}
-	return r;
-}
-
-static void note_address(struct listener *listener)
-{
-	union address address = { 0 };
-	socklen_t n = sizeof(address);
-	char host[INET6_ADDRSTRLEN] = "";
-
-	if (listener->unix_path[0]) {
-		(void)snprintf(listener->address, sizeof(listener->address), "unix:%s",
-			       listener->unix_path);
-		return;
-	}
-	if (getsockname(listener->fd, &address.any, &n) < 0)
-		return;
-	if (address.any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &address.v6.sin6_addr, host, sizeof(host));
-		(void)snprintf(listener->address, sizeof(listener->address), "[%s]:%u", host,
-			       ntohs(address.v6.sin6_port));
-	} else {
-		inet_ntop(AF_INET, &address.v4.sin_addr, host, sizeof(host));
-		(void)snprintf(listener->address, sizeof(listener->address), "%s:%u", host,
-			       ntohs(address.v4.sin_port));
-	}
 }
 
 /* --- answers --- */
@@ -611,31 +432,30 @@ int listener_open(const char *address, struct listener **ret, char *ret_error, s
 
 	if (!listener)
 		return -ENOMEM;
-	listener->fd = listener->stop_fd = -1;
+	listener->socket.fd = listener->stop_fd = -1;
 	list_init(&listener->clients);
 	pthread_mutex_init(&listener->lock, NULL);
 
-	r = open_socket(listener, address);
+	r = listen_socket_open(address, CONNECTION_S, &listener->socket);
 	if (r < 0) {
 		(void)snprintf(ret_error, error_size, "cannot listen on %s: %s", address,
 			       r == -EINVAL ? "not an address" : strerror(-r));
 		return r;
 	}
-	note_address(listener);
 	*ret = TAKE_PTR(listener);
 	return 0;
 }
 
 const char *listener_address(const struct listener *listener)
 {
-	return listener->address;
+	return listener->socket.address;
 }
 
 int listener_start(struct listener *listener, uint64_t interval_ns,
 		   listener_attached_fn is_attached_fn, void *data)
 {
 	struct MHD_OptionItem options[] = {
-		{ MHD_OPTION_LISTEN_SOCKET, listener->fd, NULL },
+		{ MHD_OPTION_LISTEN_SOCKET, listener->socket.fd, NULL },
 		{ MHD_OPTION_CONNECTION_LIMIT, ACCEPTED_MAX, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
 		{ MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_S, NULL },
@@ -657,7 +477,7 @@ int listener_start(struct listener *listener, uint64_t interval_ns,
 					    MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!listener->daemon)
 		return -ENOMEM;
-	(void)TAKE_FD(listener->fd);
+	(void)TAKE_FD(listener->socket.fd);
 
 	if (pthread_create(&listener->thread, NULL, run, listener) != 0)
 		return -EAGAIN;
@@ -675,10 +495,8 @@ void listener_close(struct listener *listener)
 	}
 	if (listener->daemon)
 		MHD_stop_daemon(listener->daemon);
-	closep(&listener->fd);
 	closep(&listener->stop_fd);
-	if (listener->unix_path[0])
-		(void)unlink(listener->unix_path);
+	listen_socket_close(&listener->socket);
 	page_unref(listener->page);
 	pthread_mutex_destroy(&listener->lock);
 	free(listener);
