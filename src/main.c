@@ -14,13 +14,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "src/cgroup_path.h"
 #include "src/cgroup_tree.h"
 #include "src/check.h"
 #include "src/cleanup.h"
 #include "src/clock.h"
 #include "src/collector.h"
 #include "src/exclusions.h"
+#include "src/hierarchy_watch.h"
 #include "src/host_root.h"
 #include "src/loop.h"
 #include "src/metrics.h"
@@ -34,15 +34,10 @@
 #include "src/resolver.h"
 #include "src/selection.h"
 #include "src/stuck.h"
+#include "src/unwanted.h"
 
 /* The resolver's retries are at least so far apart: each goes through all that is pending. */
 #define RESOLVER_WORK_NS (250 * NSEC_PER_MSEC)
-
-/* Excluded cgroups are looked at again as often: a container may have got a name that is wanted. */
-#define SELECTION_CHECK_NS NSEC_PER_SEC
-
-/* How often a hybrid without containers is asked whether the first one is where we look for it. */
-#define HIERARCHY_CHECK_NS (10 * NSEC_PER_SEC)
 
 struct monitor {
 	const struct options *options;
@@ -51,14 +46,10 @@ struct monitor {
 	struct resolver *resolver;
 	struct selection *selection;
 	struct collector *collector;
-	struct exclusions *exclusions;
+	struct unwanted *unwanted;
 	struct publisher *publisher; /* NULL without --listen */
-	uint64_t selection_checked_ns;
 	uint64_t resolver_worked_ns;
-	uint64_t hierarchy_checked_ns;
-	bool hierarchy_settled;
-	bool exclusion_failed; /* which has been said */
-	bool inclusion_failed;
+	struct hierarchy_watch hierarchy_watch;
 	uint64_t intervals;
 	struct loop *loop;
 	bool stop; /* the interval that is printed is the last one */
@@ -95,7 +86,7 @@ static void on_cgroup_removed(uint64_t id, void *data)
 	struct monitor *monitor = data;
 
 	resolver_cgroup_removed(monitor->resolver, id);
-	exclusions_remove(monitor->exclusions, id); /* to make room for others */
+	unwanted_forget(monitor->unwanted, id);
 }
 
 static const struct identity *identify(uint64_t cgroup_id, void *data)
@@ -113,33 +104,6 @@ static bool is_selected(uint64_t cgroup_id, void *data)
 				    resolver_path(monitor->resolver, cgroup_id));
 }
 
-static bool is_excluded(struct monitor *monitor, uint64_t cgroup_id)
-{
-	const struct identity *identity =
-		resolver_identify(monitor->resolver, cgroup_id, monotonic_ns());
-
-	return selection_excludes(monitor->selection, resolver_path(monitor->resolver, cgroup_id),
-				  identity);
-}
-
-/* Only to save time: the report leaves out what no filter wants in any case. */
-static void exclude(struct monitor *monitor, uint64_t cgroup_id)
-{
-	int r = exclusions_add(monitor->exclusions, cgroup_id);
-
-	if (r > 0)
-		fprintf(stderr,
-			"cgscope: the kernel can leave no more cgroups out: what else filters do not "
-			"want is measured, and left out of the output only\n");
-	if (r < 0 && !monitor->exclusion_failed) {
-		fprintf(stderr,
-			"cgscope: cannot have the kernel leave a cgroup out: %s: it is measured, and "
-			"left out of the output only\n",
-			strerror(-r));
-		monitor->exclusion_failed = true;
-	}
-}
-
 static int exclude_in_kernel(uint64_t id, void *data)
 {
 	struct monitor *monitor = data;
@@ -152,52 +116,6 @@ static int include_in_kernel(uint64_t id, void *data)
 	struct monitor *monitor = data;
 
 	return collector_include_cgroup(monitor->collector, id);
-}
-
-static bool is_unwanted(uint64_t id, void *data)
-{
-	struct monitor *monitor = data;
-
-	return !resolver_is_gone(monitor->resolver, id) && is_excluded(monitor, id);
-}
-
-/* What came to be wanted is measured again. */
-static void check_exclusions(struct monitor *monitor)
-{
-	uint64_t now = monotonic_ns();
-	int r;
-
-	if (now - monitor->selection_checked_ns < SELECTION_CHECK_NS)
-		return;
-	monitor->selection_checked_ns = now;
-	r = exclusions_review(monitor->exclusions, is_unwanted, monitor);
-	if (r < 0 && !monitor->inclusion_failed) {
-		fprintf(stderr,
-			"cgscope: cannot have the kernel measure a cgroup again: %s: its calls are "
-			"missing until it can\n",
-			strerror(-r));
-		monitor->inclusion_failed = true;
-	}
-}
-
-/* What no filter wants is left to the kernel to leave out. */
-static void update_exclusions(struct monitor *monitor, const struct snapshot *snapshot)
-{
-	uint64_t last = 0;
-
-	if (!selection_is_active(monitor->selection))
-		return;
-	for (uint32_t i = 0; i < snapshot->n_rows; i++) {
-		uint64_t id = snapshot->rows[i].task->cgroup_id;
-
-		if (id == last)
-			continue;
-		last = id;
-		/* Of what is gone, these were the last rows. */
-		if (is_unwanted(id, monitor))
-			exclude(monitor, id);
-	}
-	check_exclusions(monitor);
 }
 
 /* How long epoll may wait before the resolver has something to retry. */
@@ -224,7 +142,7 @@ static void work_resolver(void *data)
 	monitor->resolver_worked_ns = monotonic_ns();
 	resolver_work(monitor->resolver, monitor->resolver_worked_ns);
 	/* Not only when an interval ends, which may be long. */
-	check_exclusions(monitor);
+	unwanted_check(monitor->unwanted);
 }
 
 static bool cgroup_exists(const char *path, void *data)
@@ -252,41 +170,6 @@ static void read_self(struct metrics_self *ret, void *data)
 		.bpf_run_time_ns = collector_now.run_time_ns,
 		.bpf_runs = collector_now.run_count,
 	};
-}
-
-static int is_container(const char *path, uint64_t id, void *data)
-{
-	struct cgroup_parse parse;
-
-	cgroup_path_parse(path, &parse);
-	return parse.n_links > 0;
-}
-
-/*
- * On a hybrid without containers the hierarchy is a guess, and the programs are loaded for it for
- * good: the privileges to load others are gone. Should the guess prove wrong, say so. Most
- * runtimes join both hierarchies, and then it is not.
- */
-static void check_hierarchy(struct monitor *monitor)
-{
-	const struct cgroup_hierarchy *own = cgroup_tree_hierarchy(monitor->tree), *found;
-	struct cgroup_tree *tree;
-
-	if (!own->is_hybrid || own->by_evidence || monitor->hierarchy_settled ||
-	    monotonic_ns() - monitor->hierarchy_checked_ns < HIERARCHY_CHECK_NS)
-		return;
-	monitor->hierarchy_checked_ns = monotonic_ns();
-	if (cgroup_tree_open(monitor->root, &tree) < 0)
-		return;
-	found = cgroup_tree_hierarchy(tree);
-	monitor->hierarchy_settled = found->by_evidence;
-	if (found->by_evidence && strcmp(found->mount, own->mount) != 0 &&
-	    cgroup_tree_walk(monitor->tree, is_container, NULL) <= 0)
-		fprintf(stderr,
-			"cgscope: containers have appeared in the cgroups at %s, but those at %s are "
-			"measured: start cgscope again to see them apart\n",
-			found->mount, own->mount);
-	cgroup_tree_close(tree);
 }
 
 static int print_last_interval(struct monitor *monitor);
@@ -334,8 +217,8 @@ static int print_interval(struct monitor *monitor)
 	r = publisher_add(monitor->publisher, &snapshot, &source, report);
 	if (r < 0)
 		return fail("cannot sum up the metrics: %s", strerror(-r)), r;
-	check_hierarchy(monitor);
-	update_exclusions(monitor, &snapshot);
+	hierarchy_watch_check(&monitor->hierarchy_watch, monitor->root, monitor->tree, stderr);
+	unwanted_update(monitor->unwanted, &snapshot);
 	return stop && !monitor->stop ? print_last_interval(monitor) : 0;
 }
 
@@ -405,7 +288,7 @@ static int select_in_other_hierarchy(struct monitor *monitor)
 	cgroup_tree_close(monitor->tree);
 	monitor->tree = tree;
 	/* What was asked for is there, whatever appears elsewhere. */
-	monitor->hierarchy_settled = true;
+	monitor->hierarchy_watch.is_settled = true;
 	return 0;
 }
 
@@ -468,7 +351,8 @@ static int open_collector(struct monitor *monitor)
 	char error[1024] = "";
 	int r;
 
-	r = exclusions_new(&kernel, &monitor->exclusions);
+	r = unwanted_new(monitor->selection, monitor->resolver, &kernel, stderr,
+			 &monitor->unwanted);
 	if (r < 0)
 		return fail("%s", strerror(-r));
 	r = collector_open(&collector_options, &events, &monitor->collector, error, sizeof(error));
@@ -515,11 +399,11 @@ static void monitor_done(struct monitor *monitor)
 {
 	publisher_close(monitor->publisher);
 	collector_close(monitor->collector);
+	unwanted_free(monitor->unwanted);
 	resolver_free(monitor->resolver);
 	selection_free(monitor->selection);
 	cgroup_tree_close(monitor->tree);
 	host_root_close(monitor->root);
-	exclusions_free(monitor->exclusions);
 	loop_free(monitor->loop);
 }
 

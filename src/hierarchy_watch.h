@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * On a hybrid without containers the hierarchy is a guess, and the programs are loaded for it for
+ * good: the privileges to load others are gone. Should the guess prove wrong, say so. Most
+ * runtimes join both hierarchies, and then it is not.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cgroup_tree.h"
+#include "host_root.h"
+
+struct hierarchy_watch {
+	uint64_t checked_ns;
+	bool is_settled; /* nothing more to look for */
+};
+
+/* Looks whether @tree, opened below @root, still is the right one; says on @err if not. */
+void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root *root,
+			   struct cgroup_tree *tree, FILE *err);
