@@ -15,17 +15,21 @@ void link_answer_done(struct link_answer *answer)
 	*answer = (struct link_answer){ 0 };
 }
 
-/* Whether a runtime may have metadata of it: the others are recognised by their names alone. */
-static bool has_metadata(enum cgroup_hint hint)
+/*
+ * Whether nothing below it is believed even where nobody knows it: a system that is recognised by
+ * its name alone, whose guests build what they like. A Fargate task has a machine of its own, and
+ * may be a node whose pods are further in.
+ */
+static bool hides_guests(enum cgroup_hint hint)
 {
 	switch (hint) {
-	case HINT_NONE:
-	case HINT_DOCKER:
-	case HINT_CONTAINERD:
-	case HINT_CRIO:
-	case HINT_CRIO_SANDBOX:
-	case HINT_PODMAN:
-	case HINT_NERDCTL:
+	case HINT_KATA:
+	case HINT_GARDEN:
+	case HINT_LXC:
+	case HINT_NSPAWN:
+	case HINT_LIBVIRT_LXC:
+	case HINT_LIBVIRT_QEMU:
+	case HINT_NOMAD:
 		return true;
 	default:
 		return false;
@@ -166,11 +170,8 @@ static enum link_verdict verdict_of(int error, const struct candidate *candidate
 		return LINK_ABSENT;
 	if (error == -EPERM)
 		return LINK_REFUSED;
-	/*
-	 * Damaged metadata is no reason to believe somebody further in. Nor does a system that is
-	 * known by its name alone make room: what its guests build can look like anything.
-	 */
-	if (error == -EBADMSG || !has_metadata(candidate->link.hint))
+	/* Damaged metadata is no reason to believe somebody further in. */
+	if (error == -EBADMSG || hides_guests(candidate->link.hint))
 		return LINK_OPAQUE;
 	return LINK_ABSENT;
 }
@@ -185,11 +186,15 @@ void identify_ask(const struct host_root *root, const char *path, const struct c
 {
 	const struct cgroup_link *link = &candidate->link;
 	struct runtime_query query = { .path = path, .link = link };
-	struct link_answer answer = { 0 };
+	struct link_answer answer = { .verdict = LINK_OPAQUE };
 
-	answer.verdict = candidate->is_pod ? LINK_OPAQUE
-					   : verdict_of(ask_runtimes(root, &query, trace, &answer),
-							candidate);
+	if (!candidate->is_pod) {
+		int r = ask_runtimes(root, &query, trace, &answer);
+
+		answer.verdict = verdict_of(r, candidate);
+		answer.is_known = answer.verdict == LINK_ACCEPTED ||
+				  answer.verdict == LINK_REFUSED || r == -EBADMSG;
+	}
 
 	if (link->pod_uid[0] && answer.verdict != LINK_REFUSED && is_outermost &&
 	    lacks_names(&answer.container) && !is_users(path, link->start)) {
@@ -199,6 +204,7 @@ void identify_ask(const struct host_root *root, const char *path, const struct c
 		     found ? 0 : -ENOENT);
 		if (found && !answer.container.source)
 			answer.container.source = "kubelet-logs";
+		answer.is_known |= found;
 	}
 	*ret = answer;
 }
@@ -381,13 +387,21 @@ static void note_chain(struct resolve_trace *trace, const struct cgroup_parse *p
 /*
  * Nobody here knows any link of a path that is no cgroup of this machine: a line of a log, or of
  * another node. The rule for what may be believed has nothing to hold on to, and the question
- * is what the text says; in a nested node's path that is the innermost link.
+ * is what the text says: the innermost container, and the innermost pod. A virtual machine in a
+ * container, as KubeVirt's, is none.
  */
-static size_t innermost(const struct candidate *candidates, size_t n)
+static struct candidate read_text(const struct cgroup_parse *parse,
+				  const struct candidate *candidates, size_t n)
 {
-	while (n > 0 && candidates[n - 1].is_guess)
+	struct candidate said;
+
+	if (n > 1 && candidates[n - 1].link.hint == HINT_LIBVIRT_QEMU &&
+	    !candidates[n - 2].is_guess)
 		n--;
-	return n > 0 ? n - 1 : CHOSEN_NONE;
+	said = candidates[n - 1];
+	memcpy(said.link.pod_uid, parse->pod_uid, sizeof(said.link.pod_uid));
+	said.link.qos = parse->qos;
+	return said;
 }
 
 int identify_path(const struct host_root *root, const char *path, bool text_only,
@@ -397,8 +411,8 @@ int identify_path(const struct host_root *root, const char *path, bool text_only
 	enum link_verdict verdicts[CANDIDATES_MAX] = { 0 };
 	struct link_answer answers[CANDIDATES_MAX] = { 0 };
 	struct cgroup_parse parse;
+	bool is_known = false;
 	size_t n, asked, chosen;
-	bool all_absent = true;
 	int r;
 
 	cgroup_path_parse(path, &parse);
@@ -408,13 +422,8 @@ int identify_path(const struct host_root *root, const char *path, bool text_only
 		bool is_outermost = asked == 0 || (asked == 1 && candidates[0].is_guess);
 
 		identify_ask(root, path, &candidates[asked], is_outermost, trace, &answers[asked]);
-		/* Nothing is kept of a Fargate task, which may be a node whose pods are further in.
-		 */
-		if (text_only && candidates[asked].link.hint == HINT_ECS)
-			answers[asked].verdict = LINK_ABSENT;
 		verdicts[asked] = answers[asked].verdict;
-		if (verdicts[asked] != LINK_ABSENT || answers[asked].container.source)
-			all_absent = false;
+		is_known |= answers[asked].is_known;
 		if (verdicts[asked] == LINK_ACCEPTED || verdicts[asked] == LINK_OPAQUE) {
 			asked++;
 			break;
@@ -422,10 +431,16 @@ int identify_path(const struct host_root *root, const char *path, bool text_only
 	}
 
 	chosen = identify_choose(verdicts, candidates, asked);
-	if (chosen != CHOSEN_NONE && text_only && all_absent)
-		chosen = innermost(candidates, n);
-	r = chosen == CHOSEN_NONE ? identify_make_own(path, &parse, ret)
-				  : identify_make(path, &candidates[chosen], &answers[chosen], ret);
+	if (chosen == CHOSEN_NONE) {
+		r = identify_make_own(path, &parse, ret);
+	} else if (text_only && !is_known) {
+		struct candidate said = read_text(&parse, candidates, n);
+		struct link_answer nothing = { .verdict = LINK_ABSENT };
+
+		r = identify_make(path, &said, &nothing, ret);
+	} else {
+		r = identify_make(path, &candidates[chosen], &answers[chosen], ret);
+	}
 
 	for (size_t i = 0; i < asked; i++)
 		link_answer_done(&answers[i]);

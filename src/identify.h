@@ -25,6 +25,7 @@ enum link_verdict {
 
 struct link_answer {
 	enum link_verdict verdict;
+	bool is_known; /* something is kept about it here, be it damaged or of another cgroup */
 	const struct runtime *runtime; /* who accepted; else NULL */
 	struct container container;
 };

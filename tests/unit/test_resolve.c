@@ -180,6 +180,48 @@ static void test_unknown_chain(void **state)
 			    A);
 }
 
+/* What a text says that is of no cgroup here: its innermost container, its innermost pod. */
+static void test_mere_texts(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *id;
+		const char *uid;
+		const char *qos;
+	} cases[] = {
+		/* Behind what hides its guests where it lives. */
+		{ "/lxc.payload.c1/system.slice/docker-" A ".scope", A, "-", "-" },
+		{ "/lxc/140/ns/kubepods/besteffort/pod" U "/" A, A, U, "besteffort" },
+		{ "/lxc.payload.web/lxc.payload.inner", "inner", "-", "-" },
+		{ "/machine.slice/machine-web.scope/payload/system.slice/docker-" A ".scope", A,
+		  "-", "-" },
+		{ "/machine.slice/machine-lxc\\x2d9\\x2dweb.scope/libvirt/docker/" A, A, "-", "-" },
+		{ "/garden/0ab1cd2e-1111-2222-3333-4444/docker/" A, A, "-", "-" },
+		{ "/nomad.slice/share.slice/a.scope/docker/" A, A, "-", "-" },
+		{ "/kubepods/pod" U "/kata_abc/docker/" A, A, U, "guaranteed" },
+		{ "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/docker/" A, A, "-", "-" },
+		/* A virtual machine is no container. */
+		{ "/kubepods/burstable/pod" U "/" A "/machine/qemu-1-default_vm.libvirt-qemu", A, U,
+		  "burstable" },
+		/* A pod's level and nothing in it. */
+		{ "/docker/" A "/kubelet/kubepods/pod" U, A, U, "guaranteed" },
+		{ "/docker/" A "/kubelet/kubepods/besteffort", A, "-", "besteffort" },
+		{ "/lxc.payload.x/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" U
+		  ".slice",
+		  "x", U, "burstable" },
+	};
+	struct fake_root *fake = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(json_decrefp) json_t *json = ask_one(fake->path, cases[i].path);
+
+		assert_string_equal(string_at(json, "container", "id", NULL), cases[i].id);
+		assert_string_equal(string_at(json, "k8s", "pod", "uid"), cases[i].uid);
+		assert_string_equal(string_at(json, "qos", NULL, NULL), cases[i].qos);
+		assert_true(json_is_false(json_object_get(json, "resolved")));
+	}
+}
+
 /* Of a Fargate task nothing is kept anywhere, and as a node of EKS it has pods in it. */
 static void test_node_of_fargate(void **state)
 {
@@ -440,13 +482,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
-		TEST(test_vectors),	   TEST(test_known),
-		TEST(test_unknown_chain),  TEST(test_node_of_fargate),
-		TEST(test_unit),	   TEST(test_whole_files),
-		TEST(test_relative),	   TEST(test_hostile_targets),
-		TEST(test_exit_status),	   TEST(test_messages),
-		TEST(test_no_such_cgroup), TEST(test_pids),
-		TEST(test_no_pids),
+		TEST(test_vectors),	  TEST(test_known),	      TEST(test_mere_texts),
+		TEST(test_unknown_chain), TEST(test_node_of_fargate), TEST(test_unit),
+		TEST(test_whole_files),	  TEST(test_relative),	      TEST(test_hostile_targets),
+		TEST(test_exit_status),	  TEST(test_messages),	      TEST(test_no_such_cgroup),
+		TEST(test_pids),	  TEST(test_no_pids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,8 @@
 
 #include "fake_root.h"
 #include "src/cleanup.h"
+#include "src/host_cache.h"
+#include "src/identify.h"
 #include "src/resolver.h"
 
 #define SANDBOX	  "157406b1e6934b24c4e49ea6df73540ed6c4982a1b2138016f3e7fe3706932e8"
@@ -74,14 +76,28 @@ static struct identity resolve(struct fake_root *fake, const char *path)
 	return identity;
 }
 
-static void assert_resolves(struct fake_root *fake, const char *path, const char *expected)
+static void assert_is(struct identity identity, const char *expected)
 {
-	struct identity identity = resolve(fake, path);
 	char text[4096];
 
 	describe(&identity, text, sizeof(text));
 	identity_done(&identity);
 	assert_string_equal(text, expected);
+}
+
+static void assert_resolves(struct fake_root *fake, const char *path, const char *expected)
+{
+	assert_is(resolve(fake, path), expected);
+}
+
+/* The same of a cgroup that is there: what is not known is not looked through as a text. */
+static void assert_lives(struct fake_root *fake, const char *path, const char *expected)
+{
+	struct identity identity;
+
+	host_cache_forget(host_root_cache(fake->root));
+	assert_int_equal(identify_path(fake->root, path, false, NULL, &identity), 0);
+	assert_is(identity, expected);
 }
 
 static void test_containerd_cri(void **state)
@@ -621,8 +637,8 @@ static void test_kubelet_logs(void **state)
 			"qos=guaranteed unresolved");
 	assert_resolves(fake, "/user.slice/user-1.slice/user@1.service/kubepods/pod" POD,
 			"unit unit=user@1.service");
-	assert_resolves(fake, "/lxc.payload.x/kubepods/pod" POD "/" A,
-			"container id=x runtime=lxc unresolved");
+	assert_lives(fake, "/lxc.payload.x/kubepods/pod" POD "/" A,
+		     "container id=x runtime=lxc unresolved");
 }
 
 static void test_no_container(void **state)
@@ -722,8 +738,10 @@ static void test_spoofed(void **state)
 	assert_resolves(fake, "/evil.service/crio-" A ".scope", "unit unit=evil.service");
 
 	/* What guests of a system that is known by name build, or a user. */
-	assert_resolves(fake, "/lxc.payload.x/system.slice/docker-" B ".scope",
-			"container id=x runtime=lxc unresolved");
+	assert_lives(fake, "/lxc.payload.x/system.slice/docker-" B ".scope",
+		     "container id=x runtime=lxc unresolved");
+	assert_lives(fake, "/lxc.payload.x/kubepods/pod" POD,
+		     "container id=x runtime=lxc unresolved");
 	assert_resolves(fake,
 			"/user.slice/user-1000.slice/user@1000.service/system.slice/docker-" B
 			".scope",
@@ -756,6 +774,22 @@ static void test_unknown_outer(void **state)
 	assert_resolves(fake, kind,
 			"container id=" A " name=kind-control-plane runtime=docker image=nginx:1 "
 			"source=docker-config");
+}
+
+/* EKS: a Fargate task is a node, of which nothing is kept, and whose pods are known in it. */
+static void test_node_of_fargate(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *task = "0123456789abcdef0123456789abcdef";
+	char path[512];
+
+	snprintf(path, sizeof(path), "/ecs/%s/%s-305/kubepods/burstable/pod" POD "/" CONTAINER,
+		 task, task);
+	fake_copy(fake, "containerd/container-1.6.20.json", K8S_TASKS CONTAINER "/config.json");
+	assert_lives(fake, path,
+		     "container id=" CONTAINER " name=web runtime=containerd "
+		     "image=localhost/pause:1 ns=prod pod=mypod-abc uid=" POD
+		     " k8s=web qos=burstable source=containerd-bundle");
 }
 
 static void test_names_path(void **state)
@@ -870,6 +904,7 @@ int main(void)
 		TEST(test_damaged),
 		TEST(test_spoofed),
 		TEST(test_unknown_outer),
+		TEST(test_node_of_fargate),
 		TEST(test_names_path),
 		TEST(test_keys),
 		TEST(test_trace),
