@@ -27,7 +27,8 @@ struct parser {
 	struct cgroup_parse *ret;
 	struct component prev;
 	struct component prev2;
-	size_t grouping; /* 1 + index of a link that is a podman pod if another link follows */
+	/* 1 + index of a link that is a podman pod if another link or a monitor is in it. */
+	size_t grouping;
 	bool below_ecs;
 	bool below_nomad;
 	bool climbs; /* has ".." */
@@ -77,16 +78,20 @@ static bool parse_qos_level(struct parser *parser, const struct component *compo
 	return true;
 }
 
+static void drop_grouping(struct parser *parser)
+{
+	if (parser->grouping > 0 && parser->grouping == parser->ret->n_links)
+		parser->ret->n_links--;
+	parser->grouping = 0;
+}
+
 static void add_link(struct parser *parser, const struct component *component,
 		     const struct cgroup_container *container)
 {
 	struct cgroup_parse *ret = parser->ret;
 	struct cgroup_link *link;
 
-	if (parser->grouping > 0 && parser->grouping == ret->n_links)
-		ret->n_links--;
-	parser->grouping = 0;
-
+	drop_grouping(parser);
 	if (ret->n_links == CGROUP_LINKS_MAX) {
 		ret->n_more++;
 		return;
@@ -137,6 +142,8 @@ static void parse_container(struct parser *parser, const struct component *compo
 		add_link(parser, component, &container);
 	else if (form == FORM_SUPERVISOR)
 		drop_guest(parser);
+	else if (form == FORM_MONITOR && span_equals(parser->prev2.name, "libpod_parent"))
+		drop_grouping(parser);
 }
 
 static void pass_component(struct parser *parser, const struct component *component)
