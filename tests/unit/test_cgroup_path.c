@@ -260,7 +260,7 @@ static void test_more_vectors(void **state)
 		assert_column(columns[1], text, columns[5]);
 		n_rows++;
 	}
-	assert_true(n_rows > 100);
+	assert_true(n_rows > 450);
 }
 
 static void test_both_links_of_a_node(void **state)

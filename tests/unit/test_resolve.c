@@ -93,15 +93,38 @@ static const struct {
 	  "-" },
 };
 
-static void check_vector(const char *host_root, char *line, size_t *n_exceptions)
+/* Splits at TABs in place. */
+static size_t split(char *line, const char *columns[8])
 {
-	_cleanup_(json_decrefp) json_t *json = NULL;
-	const char *columns[8] = { 0 }, *id, *uid, *qos;
 	size_t n = 0;
 
+	line[strcspn(line, "\n")] = 0;
 	for (char *column; n < 8 && (column = strsep(&line, "\t")); n++)
 		columns[n] = column;
-	assert_true(n >= 7);
+	return n;
+}
+
+static void assert_says(const char *host_root, const char *target, const char *id, const char *uid,
+			const char *qos)
+{
+	_cleanup_(json_decrefp) json_t *json = ask_one(host_root, target);
+
+	assert_string_equal(string_at(json, "target", NULL, NULL), target);
+	if (strcmp(string_at(json, "container", "id", NULL), id) != 0)
+		print_error("row: %s\n", target);
+	assert_string_equal(string_at(json, "container", "id", NULL), id);
+	assert_string_equal(string_at(json, "k8s", "pod", "uid"), uid);
+	assert_string_equal(string_at(json, "qos", NULL, NULL), qos);
+	/* Without the id there is no container. */
+	if (id[0] == '-')
+		assert_string_not_equal(string_at(json, "kind", NULL, NULL), "container");
+}
+
+static void check_vector(const char *host_root, char *line, size_t *n_exceptions)
+{
+	const char *columns[8] = { 0 }, *id, *uid, *qos;
+
+	assert_true(split(line, columns) >= 7);
 	id = columns[4];
 	uid = columns[5];
 	qos = columns[6];
@@ -113,31 +136,56 @@ static void check_vector(const char *host_root, char *line, size_t *n_exceptions
 		qos = exceptions[i].qos;
 		++*n_exceptions;
 	}
+	assert_says(host_root, columns[1], id, uid, qos);
+}
 
-	json = ask_one(host_root, columns[1]);
-	assert_string_equal(string_at(json, "target", NULL, NULL), columns[1]);
-	assert_string_equal(string_at(json, "container", "id", NULL), id);
-	assert_string_equal(string_at(json, "k8s", "pod", "uid"), uid);
-	assert_string_equal(string_at(json, "qos", NULL, NULL), qos);
+/* Of a chain "hint:id hint:id" the innermost one that is a container: a machine in one is none. */
+static void check_chain(const char *host_root, char *line, size_t *n_exceptions)
+{
+	const char *columns[8] = { 0 }, *id;
+	char chain[4096], *last;
+
+	assert_int_equal(split(line, columns), 7);
+	snprintf(chain, sizeof(chain), "%s", columns[2]);
+	last = strrchr(chain, ' ');
+	if (last && strncmp(last, " libvirt-qemu:", 14) == 0) {
+		*last = 0;
+		last = strrchr(chain, ' ');
+	}
+	last = last ? last + 1 : chain;
+	id = strchr(last, ':');
+	assert_says(host_root, columns[1], id ? id + 1 : "-", columns[3], columns[4]);
+}
+
+/* Asks about every row of @name, and returns their number. */
+static size_t check_rows(const char *host_root, const char *name,
+			 void (*check)(const char *host_root, char *line, size_t *n_exceptions),
+			 size_t *n_exceptions)
+{
+	_cleanup_(fclosep) FILE *file = fopen(name, "re");
+	_cleanup_(freep) char *line = NULL;
+	size_t size = 0, n = 0;
+
+	assert_non_null(file);
+	assert_true(getline(&line, &size, file) > 0); /* the header */
+	while (getline(&line, &size, file) > 0) {
+		check(host_root, line, n_exceptions);
+		n++;
+	}
+	return n;
 }
 
 static void test_vectors(void **state)
 {
 	struct fake_root *fake = *state;
-	_cleanup_(fclosep) FILE *file = fopen(TEST_DATA "/cgroup_paths.tsv", "re");
-	_cleanup_(freep) char *line = NULL;
-	size_t size = 0, n = 0, n_exceptions = 0;
-	ssize_t len;
+	size_t n_exceptions = 0;
 
-	assert_non_null(file);
-	while ((len = getline(&line, &size, file)) > 0) {
-		if (line[len - 1] == '\n')
-			line[len - 1] = 0;
-		if (n++ > 0)
-			check_vector(fake->path, line, &n_exceptions);
-	}
-	assert_true(n > 100);
+	assert_int_equal(
+		check_rows(fake->path, TEST_DATA "/cgroup_paths.tsv", check_vector, &n_exceptions),
+		100);
 	assert_int_equal(n_exceptions, sizeof(exceptions) / sizeof(exceptions[0]));
+	assert_true(check_rows(fake->path, TEST_DATA "/more_cgroup_paths.tsv", check_chain,
+			       &n_exceptions) > 450);
 }
 
 static void test_known(void **state)
