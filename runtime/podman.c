@@ -12,10 +12,12 @@
 #include "runtime/storage.h"
 #include "src/cleanup.h"
 #include "src/host_cache.h"
+#include "src/json_text.h"
 
 #define LIST_MAX	 (16u << 20)
 #define USERS_CONFIG_MAX (64u << 10)
 #define DEFAULT_STORE	 ".local/share/containers/storage"
+#define METADATA_VALUES	 256 /* of a container; it has some ten */
 
 static const char *const lists[] = { "containers.json", "volatile-containers.json" };
 
@@ -58,8 +60,8 @@ static char *image_of(const json_t *item)
 
 	if (!json_is_string(value))
 		return NULL;
-	metadata = json_loadb(json_string_value(value), json_string_length(value),
-			      JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+	metadata = json_text_load(json_string_value(value), json_string_length(value),
+				  METADATA_VALUES);
 	return state_string(metadata, "image-name");
 }
 
@@ -104,11 +106,11 @@ static bool is_infra(const struct runtime_query *query, const char *name)
 	       memcmp(query->path + end - 64, name, n) == 0;
 }
 
-/* -ESRCH: it is in none of the lists, of those that can be read. */
+/* -EAGAIN: not all could be read yet. -ESRCH: it is in none of the lists that can be read. */
 static int find_name(const struct host_root *root, const struct store *stores, size_t n,
 		     const char *id, struct container *container)
 {
-	bool is_missed = false;
+	bool is_missed = false, is_put_off = false;
 
 	for (size_t i = 0; i < n * 2; i++) {
 		int r = read_list(root, &stores[i / 2], lists[i % 2], id, container);
@@ -116,8 +118,9 @@ static int find_name(const struct host_root *root, const struct store *stores, s
 		if (r == 0)
 			return 0;
 		is_missed |= r == -ESRCH;
+		is_put_off |= r == -EAGAIN;
 	}
-	return is_missed ? -ESRCH : -ENOENT;
+	return is_put_off ? -EAGAIN : is_missed ? -ESRCH : -ENOENT;
 }
 
 /*
@@ -142,13 +145,8 @@ static int inspect_stores(const struct host_root *root, const struct store *stor
 		return bundle;
 
 	named = find_name(root, stores, n, query->link->id, &container);
-	if (named == -ESRCH) {
-		/* The lists are kept for a while, and may be from before it was made. */
-		host_cache_forget(host_root_cache(root));
-		named = find_name(root, stores, n, query->link->id, &container);
-	}
-	if (named == -ESRCH)
-		return -ENOENT;
+	if (named == -ESRCH || named == -EAGAIN)
+		return named == -EAGAIN ? named : -ENOENT;
 	container.is_sandbox = container.name && is_infra(query, container.name);
 	*ret = container;
 	container = (struct container){ 0 };

@@ -23,8 +23,8 @@ void host_cache_forget(struct host_cache *cache);
 void host_cache_trim(struct host_cache *cache);
 
 /*
- * What is returned below is borrowed and valid until one of the functions above, or until 96 other
- * things have been asked for.
+ * What is returned below is borrowed and valid until one of the functions above, or until it is
+ * asked for again, or 15 other things.
  */
 
 /* An fd of the base directory @path, or -errno. */
@@ -40,12 +40,18 @@ const char *host_cache_list(const struct host_root *root, const char *path);
  * Reads the JSON file @path below the base directory @base, opening it only if it is there.
  * Returns 0; -ENOENT; -EBADMSG if it is there but not to be believed (a link, a FIFO, of a foreign
  * owner, too large, no JSON); -EACCES or another -errno if it cannot be read. The caller decrefs.
+ *
+ * Whoever @uid_allowed is, if anybody, may have written it to make work: it has to be small, and
+ * of one user's documents only so much is read a second; -EAGAIN: not yet.
  */
 int host_cache_read_json(const struct host_root *root, const char *base, const char *path,
 			 size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
 			 struct file_stamp *ret_stamp);
 
-/* As above, remembered, and the document is borrowed. */
+/*
+ * As above, remembered for as long as the file is the same, and the document is borrowed. Users'
+ * do not make root's forgotten.
+ */
 int host_cache_json(const struct host_root *root, const char *base, const char *path,
 		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
 		    struct file_stamp *ret_stamp);

@@ -21,11 +21,16 @@
 
 #include "cleanup.h"
 #include "host_cache.h"
+#include "json_text.h"
 #include "pid_namespace.h"
 
 #define SAFE_ID_MAX  128
 #define EAGAIN_TRIES 8
 #define LINKS_MAX    40 /* as the kernel's own limit */
+
+/* As many values are allowed as so many of the bytes allowed go into: real documents have a tenth.
+ */
+#define BYTES_PER_VALUE 32
 
 struct host_root {
 	int fd;
@@ -375,14 +380,14 @@ int host_root_open_dir(const struct host_root *root, const char *path)
 /* O_NONBLOCK: a FIFO in the place of a file must not make us wait for a writer. */
 #define READ_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
 
-static int open_beneath(int base_fd, const char *path)
+static int open_beneath(int base_fd, const char *path, int flags)
 {
 	int fd;
 
-	fd = open_resolved(base_fd, path, READ_FLAGS | O_NOFOLLOW | O_CLOEXEC,
+	fd = open_resolved(base_fd, path, flags | O_NOFOLLOW | O_CLOEXEC,
 			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	if (openat2_refused(fd))
-		fd = path[0] == '/' ? -EXDEV : walk_nofollow(base_fd, path, READ_FLAGS, NULL, NULL);
+		fd = path[0] == '/' ? -EXDEV : walk_nofollow(base_fd, path, flags, NULL, NULL);
 	return fd;
 }
 
@@ -464,7 +469,7 @@ ssize_t host_root_read_at(const struct host_root *root, int base_fd, const char 
 {
 	_cleanup_(closep) int fd = -1;
 
-	fd = open_beneath(base_fd, path);
+	fd = open_beneath(base_fd, path, READ_FLAGS);
 	if (fd < 0)
 		return fd;
 	return read_checked(root, fd, max_bytes, uid_allowed, ret, ret_stamp);
@@ -493,11 +498,7 @@ int host_root_read_json_at(const struct host_root *root, int base_fd, const char
 	if (n < 0)
 		return (int)n;
 
-	/*
-	 * Without ALLOW_NUL one \u0000 in any string loses the file; without INT_AS_REAL an
-	 * unlimited rlimit (18446744073709551615) in an OCI config does.
-	 */
-	json = json_loadb(text, (size_t)n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+	json = json_text_load(text, (size_t)n, max_bytes / BYTES_PER_VALUE + 1);
 	if (!json)
 		return -EBADMSG;
 
@@ -507,10 +508,23 @@ int host_root_read_json_at(const struct host_root *root, int base_fd, const char
 
 int host_root_stat_at(int base_fd, const char *path, struct file_stamp *ret)
 {
+	_cleanup_(closep) int fd = -1;
 	struct stat st;
 
-	if (fstatat(base_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+	/*
+	 * In a directory of root's nobody else puts links, and thousands of files below them are
+	 * looked at again and again.
+	 */
+	if (fstat(base_fd, &st) == 0 && st.st_uid == 0) {
+		if (fstatat(base_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+	} else {
+		fd = open_beneath(base_fd, path, O_PATH);
+		if (fd < 0)
+			return fd;
+		if (fstat(fd, &st) < 0)
+			return -errno;
+	}
 	stamp_of(&st, ret);
 	return 0;
 }

@@ -81,8 +81,8 @@ ssize_t host_root_read_at(const struct host_root *root, int base_fd, const char 
 			  struct file_stamp *ret_stamp);
 
 /*
- * As above, parsed as JSON (an object or an array; the caller decrefs). A file that does not parse
- * is -EBADMSG: no names from it, never a wrong one.
+ * As above, parsed as JSON (an object or an array; the caller decrefs). A file that does not parse,
+ * or has more values than one of its size would, is -EBADMSG: no names from it, never a wrong one.
  */
 int host_root_read_json_at(const struct host_root *root, int base_fd, const char *path,
 			   size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
@@ -95,7 +95,10 @@ int host_root_read_json_at(const struct host_root *root, int base_fd, const char
 ssize_t host_root_read_config(const struct host_root *root, const char *path, size_t max_bytes,
 			      char **ret);
 
-/* The stamp of @path below @base_fd, without opening it. Returns 0 or -errno. */
+/*
+ * The stamp of @path below @base_fd, which may itself be a symlink, but not be behind one where
+ * others than root could have put it. Returns 0 or -errno.
+ */
 int host_root_stat_at(int base_fd, const char *path, struct file_stamp *ret);
 
 /* Whether @id may become a component of a path: [A-Za-z0-9_.-]{1,128}, not starting with '.'. */

@@ -26,6 +26,7 @@
 #include "fake_root.h"
 #include "src/cleanup.h"
 #include "src/host_cache.h"
+#include "src/json_text.h"
 
 #define MAX (4u << 20)
 
@@ -337,6 +338,170 @@ static void test_cache(void **state)
 	assert_true(host_cache_dir(fake->root, "/var/lib/docker") >= 0);
 }
 
+#define USER 1000
+
+static int read_users(struct fake_root *fake, uid_t uid, const char *path)
+{
+	json_t *json = NULL;
+	int r;
+
+	r = host_cache_read_json(fake->root, "/home", path, 16u << 20, uid, &json, NULL);
+	json_decref(json);
+	return r;
+}
+
+/* A document is read again when it is another one, and only then. */
+static void test_cached_documents_are_current(void **state)
+{
+	struct fake_root *fake = *state;
+	json_t *json = NULL, *first;
+
+	fake_mkdir(fake, "home");
+	assert_int_equal(host_cache_json(fake->root, "/home", "a", 100, USER, &json, NULL),
+			 -ENOENT);
+	fake_write(fake, "home/a", "[1]");
+	assert_int_equal(host_cache_json(fake->root, "/home", "a", 100, USER, &json, NULL), 0);
+	first = json_incref(json);
+	assert_int_equal(host_cache_json(fake->root, "/home", "a", 100, USER, &json, NULL), 0);
+	assert_ptr_equal(json, first);
+	fake_write(fake, "home/a", "[1,2]");
+	assert_int_equal(host_cache_json(fake->root, "/home", "a", 100, USER, &json, NULL), 0);
+	assert_int_equal(json_array_size(json), 2);
+	fake_unlink(fake, "home/a");
+	assert_int_equal(host_cache_json(fake->root, "/home", "a", 100, USER, &json, NULL),
+			 -ENOENT);
+	json_decref(first);
+}
+
+/* However many documents users have, root's stay. */
+static void test_users_displace_users(void **state)
+{
+	struct fake_root *fake = *state;
+	json_t *json = NULL, *roots;
+	char name[32];
+
+	fake_write(fake, "home/root", "[]");
+	assert_int_equal(
+		host_cache_json(fake->root, "/home", "root", 100, UID_NOBODY_ELSE, &roots, NULL),
+		0);
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "home/%d", i);
+		fake_write(fake, name, "[]");
+		assert_int_equal(host_cache_json(fake->root, "/home", name + strlen("home/"), 100,
+						 USER, &json, NULL),
+				 0);
+	}
+	assert_int_equal(
+		host_cache_json(fake->root, "/home", "root", 100, UID_NOBODY_ELSE, &json, NULL), 0);
+	assert_ptr_equal(json, roots);
+}
+
+/* "[<item>,<item>,…]" of @size bytes at least. */
+static void write_many(struct fake_root *fake, const char *path, const char *item, size_t size)
+{
+	size_t n = strlen(item), len = 1;
+	char *text = malloc(size + n + 2);
+
+	text[0] = '[';
+	while (len < size) {
+		memcpy(text + len, item, n);
+		len += n;
+		text[len++] = ',';
+	}
+	text[len - 1] = ']';
+	fake_write_bytes(fake, path, text, len);
+	free(text);
+}
+
+static void test_users_documents_are_small(void **state)
+{
+	static const char string[] =
+		"\"0123456789012345678901234567890123456789012345678901234567890\"";
+	struct fake_root *fake = *state;
+
+	write_many(fake, "home/fits", string, 500u << 10);
+	assert_int_equal(read_users(fake, USER, "fits"), 0);
+	write_many(fake, "home/long", string, 600u << 10);
+	assert_int_equal(read_users(fake, USER, "long"), -EBADMSG);
+	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "long"), 0);
+	/* Few bytes, but a hundred times that once it is parsed. */
+	write_many(fake, "home/dense", "{}", 100u << 10);
+	assert_int_equal(read_users(fake, USER, "dense"), -EBADMSG);
+	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "dense"), 0);
+	write_many(fake, "home/denser", "1", 15u << 20);
+	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "denser"), -EBADMSG);
+}
+
+/* Who makes a lot of work has to wait, and nobody else does. */
+static void test_users_work_is_bounded(void **state)
+{
+	static const char string[] =
+		"\"0123456789012345678901234567890123456789012345678901234567890\"";
+	struct fake_root *fake = *state;
+	int n = 0, r;
+
+	write_many(fake, "home/a", string, 500u << 10);
+	while ((r = read_users(fake, USER, "a")) == 0)
+		n++;
+	assert_int_equal(r, -EAGAIN);
+	assert_in_range(n, 2, 100);
+	assert_int_equal(read_users(fake, USER + 1, "a"), 0);
+	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "a"), 0);
+	/* Forgetting does not help. */
+	host_cache_forget(host_root_cache(fake->root));
+	assert_int_equal(read_users(fake, USER, "a"), -EAGAIN);
+}
+
+/* What stands in strings is no value, and what is no JSON is none either. */
+static void test_json_text(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t max;
+		bool loads;
+	} cases[] = {
+		{ "[]", 1, true },
+		{ "[]", 0, false },
+		{ "[1,2]", 2, true },
+		{ "[1,2]", 1, false },
+		{ "{\"a\":1,\"b\":[]}", 3, true },
+		{ "{\"a\":1,\"b\":[]}", 2, false },
+		{ "[\",,,[[[{{{\"]", 1, true },
+		{ "[\"\\\",,,\\\\\"]", 1, true },
+		{ "[\"\\\\\",1]", 1, false },
+		{ "[\"\\", 1, false },
+		{ "[\"a", 1, false },
+		{ "", 1, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *json = json_text_load(cases[i].text, strlen(cases[i].text), cases[i].max);
+
+		assert_int_equal(json != NULL, cases[i].loads);
+		json_decref(json);
+	}
+}
+
+/* A link on the way leads nowhere, the one that is asked about is itself. */
+static void test_stat_follows_nothing(void **state)
+{
+	struct fake_root *fake = *state;
+	struct file_stamp stamp;
+	char full[FAKE_PATH_MAX];
+	int fd;
+
+	fake_write(fake, "elsewhere/dir/file", "x");
+	fake_symlink(fake, "../elsewhere", "home/link");
+	fake_symlink(fake, "/nowhere", "home/dangling");
+	fd = host_cache_dir(fake->root, "/home");
+	if (geteuid() == 0)
+		assert_int_equal(chown(fake_path(fake, "home", full), USER, USER), 0);
+	assert_int_equal(host_root_stat_at(fd, "link/dir/file", &stamp), -ELOOP);
+	assert_int_equal(host_root_stat_at(fd, "../elsewhere/dir/file", &stamp), -EXDEV);
+	assert_int_equal(host_root_stat_at(fd, "dangling", &stamp), 0);
+	assert_int_equal(host_root_stat_at(fd, "missing", &stamp), -ENOENT);
+}
+
 static void test_cache_tells_damaged_from_missing(void **state)
 {
 	struct fake_root *fake = *state;
@@ -511,7 +676,13 @@ int main(void)
 		TEST(test_permissions),
 		TEST(test_json),
 		TEST(test_safe_ids),
+		TEST(test_json_text),
 		TEST(test_cache),
+		TEST(test_cached_documents_are_current),
+		TEST(test_users_displace_users),
+		TEST(test_users_documents_are_small),
+		TEST(test_users_work_is_bounded),
+		TEST(test_stat_follows_nothing),
 		TEST(test_cache_tells_damaged_from_missing),
 		TEST(test_evidence),
 		TEST(test_no_evidence),
