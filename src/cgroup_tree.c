@@ -345,8 +345,8 @@ static void test_handle(struct cgroup_tree *tree, uint64_t id)
 		refuse_handles(tree, "it opened another cgroup than asked for");
 }
 
-/* Our own cgroup, if the tree shows it. */
-static int own_id(struct cgroup_tree *tree, uint64_t *ret)
+/* The path of our own cgroup as /proc says it. */
+static int own_path(const struct cgroup_tree *tree, char *ret, size_t size)
 {
 	_cleanup_(fclosep) FILE *file = fopen("/proc/self/cgroup", "re");
 	char line[OWN_CGROUP_LINE_MAX];
@@ -359,10 +359,20 @@ static int own_id(struct cgroup_tree *tree, uint64_t *ret)
 
 		if (hierarchy != (int)tree->hierarchy.hierarchy_id)
 			continue;
-		line[strcspn(line, "\n")] = '\0';
-		return cgroup_tree_id(tree, path, ret);
+		snprintf(ret, size, "%.*s", (int)strcspn(path, "\n"), path);
+		return 0;
 	}
 	return -ENOENT;
+}
+
+/* Our own cgroup, if the tree shows it. */
+static int own_id(struct cgroup_tree *tree, uint64_t *ret)
+{
+	char path[OWN_CGROUP_LINE_MAX];
+	int r;
+
+	r = own_path(tree, path, sizeof(path));
+	return r < 0 ? r : cgroup_tree_id(tree, path, ret);
 }
 
 /* Handles may be refused by the kernel, by a sandbox, or only look as if they worked. */
@@ -445,17 +455,22 @@ static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mo
 	return 0;
 }
 
+static bool is_in_initial_namespace(void)
+{
+	struct stat ns;
+
+	return stat("/proc/self/ns/cgroup", &ns) == 0 && ns.st_ino == CGROUP_NS_INITIAL;
+}
+
 /*
  * The mount table names the cgroup that is mounted, in terms of the reader's cgroup namespace: only
  * in the initial one is that its full path.
  */
 static void find_prefix(struct cgroup_tree *tree, const char *view)
 {
-	struct stat ns;
-
 	if (tree->root_id == 1 || !view || strcmp(view, "/") == 0 || has_dotdot(view))
 		return;
-	if (stat("/proc/self/ns/cgroup", &ns) < 0 || ns.st_ino != CGROUP_NS_INITIAL)
+	if (!is_in_initial_namespace())
 		return;
 	if (strlen(view) < sizeof(tree->prefix))
 		strcpy(tree->prefix, view);
@@ -536,6 +551,73 @@ bool cgroup_tree_is_whole(const struct cgroup_tree *tree)
 const char *cgroup_tree_prefix(const struct cgroup_tree *tree)
 {
 	return tree->prefix;
+}
+
+struct search {
+	int fd;
+	char pid[16]; /* a line of cgroup.procs */
+	char path[CGROUP_PATH_MAX];
+};
+
+/* The kernel writes pids as we know them, whatever namespace the tree is from. */
+static int look_for_process(const char *path, uint64_t id, void *data)
+{
+	_cleanup_(freep) char *line = NULL;
+	_cleanup_(fclosep) FILE *file = NULL;
+	char name[CGROUP_PATH_MAX + 32];
+	struct search *search = data;
+	size_t capacity = 0;
+	int fd;
+
+	snprintf(name, sizeof(name), ".%s/cgroup.procs", path);
+	fd = openat(search->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	file = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!file) {
+		closep(&fd);
+		return 0;
+	}
+	while (getline(&line, &capacity, file) > 0) {
+		if (strcmp(line, search->pid) != 0)
+			continue;
+		snprintf(search->path, sizeof(search->path), "%s", path);
+		return 1;
+	}
+	return 0;
+}
+
+int cgroup_tree_namespace_root(struct cgroup_tree *tree, char *ret, size_t size)
+{
+	struct search search = { 0 };
+	char seen[OWN_CGROUP_LINE_MAX];
+	size_t n, n_seen;
+	int r;
+
+	if (is_in_initial_namespace()) {
+		snprintf(ret, size, "/");
+		return 0;
+	}
+	if (!tree)
+		return -ENODATA;
+	r = own_path(tree, seen, sizeof(seen));
+	if (r < 0)
+		return r;
+
+	search.fd = tree->fd;
+	snprintf(search.pid, sizeof(search.pid), "%d\n", (int)getpid());
+	r = cgroup_walk(tree->fd, look_for_process, &search);
+	if (r <= 0)
+		return r < 0 ? r : -ENODATA;
+
+	/* Of where we are the root is what is before that which it shows. */
+	n = strlen(search.path);
+	n_seen = strcmp(seen, "/") == 0 ? 0 : strlen(seen);
+	if (n < n_seen || memcmp(search.path + n - n_seen, seen, n_seen) != 0)
+		return -ENODATA;
+	search.path[n - n_seen] = '\0';
+	if (n - n_seen + 2 > size)
+		return -ENAMETOOLONG;
+	snprintf(ret, size, "%s", search.path[0] != '\0' ? search.path : "/");
+	return 0;
 }
 
 void cgroup_tree_learn_prefix(struct cgroup_tree *tree, uint64_t id, const char *event_path)

@@ -88,6 +88,14 @@ bool cgroup_tree_is_whole(const struct cgroup_tree *tree);
  */
 const char *cgroup_tree_prefix(const struct cgroup_tree *tree);
 
+/*
+ * The path, in this tree, of the cgroup that /proc calls "/" when we read it: the root of our own
+ * cgroup namespace. In the initial one it is "/", from the hierarchy's root; in another it takes a
+ * walk of the whole tree to find ourselves. Returns 0; -ENODATA if we are not in sight; or another
+ * -errno. @tree may be NULL: then there is no sight but of the initial one.
+ */
+int cgroup_tree_namespace_root(struct cgroup_tree *tree, char *ret, size_t size);
+
 /* Learns the prefix from the path that a kernel event gave for @id; does nothing if it is known. */
 void cgroup_tree_learn_prefix(struct cgroup_tree *tree, uint64_t id, const char *event_path);
 

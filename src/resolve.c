@@ -128,6 +128,15 @@ static bool is_of_host(const char *line)
 	return parse.is_root;
 }
 
+/* The line of the hierarchy that containers are identified in. */
+static const char *line_of_hierarchy(const struct resolution *resolution, const char *lines)
+{
+	const struct cgroup_hierarchy *hierarchy =
+		resolution->tree ? cgroup_tree_hierarchy(resolution->tree) : NULL;
+
+	return find_line(lines, hierarchy && hierarchy->v1 ? hierarchy->controller : NULL);
+}
+
 /*
  * The line of /proc/PID/cgroup that tells most. The hierarchy that containers are identified in
  * comes first; a v1 process can be in a container in some hierarchies and in none in others.
@@ -135,10 +144,7 @@ static bool is_of_host(const char *line)
 static const char *choose_line(const struct resolution *resolution, const char *lines)
 {
 	static const char *const order[] = { "memory", "pids", "cpu", "name=systemd", NULL };
-	const struct cgroup_hierarchy *hierarchy =
-		resolution->tree ? cgroup_tree_hierarchy(resolution->tree) : NULL;
-	const char *best = hierarchy && hierarchy->v1 ? find_line(lines, hierarchy->controller)
-						      : find_line(lines, NULL);
+	const char *best = line_of_hierarchy(resolution, lines);
 
 	if (best && has_container(best))
 		return best;
@@ -190,24 +196,48 @@ static char *path_of_lines(const struct resolution *resolution, const char *line
 	return strndup(path, strcspn(path, "\n"));
 }
 
+/* What stands for a cgroup of which not even the container is known that it is in. */
+#define NOWHERE "/.."
+
+/* The path, below @root, in the line of the hierarchy that containers are identified in. */
+static char *path_below(const struct resolution *resolution, const char *root, const char *lines)
+{
+	const char *line = line_of_hierarchy(resolution, lines);
+	_cleanup_(freep) char *seen = NULL;
+	char joined[CGROUP_PATH_MAX];
+	const char *path;
+
+	if (!line)
+		return NULL;
+	path = cgroup_line_path(line, NULL);
+	seen = strndup(path, strcspn(path, "\n"));
+	if (!seen || cgroup_path_join(root, seen, joined, sizeof(joined)) < 0)
+		return NULL;
+	return strdup(joined);
+}
+
 /*
- * The path of the process whose cgroup file is @file. What /proc says is relative to the cgroup
- * namespace of the process that reads it, ours.
+ * The path of the process whose cgroup file is @file. What /proc says is relative to the root of
+ * the reader's cgroup namespace, ours, and "/" may be any container's that we are in. Where that is
+ * not in sight, a path that leads out of it still has a tail to tell by.
  */
 static char *path_of_file(const struct resolution *resolution, const char *file)
 {
-	_cleanup_(freep) char *lines = read_proc(file), *own_lines = NULL, *path = NULL,
-			      *own = NULL;
-	char joined[CGROUP_PATH_MAX];
+	_cleanup_(freep) char *lines = read_proc(file), *path = NULL;
+	char root[CGROUP_PATH_MAX];
+	int r;
 
-	path = lines && lines[0] ? path_of_lines(resolution, lines) : NULL;
-	if (!path || !climbs(path))
+	if (!lines || !lines[0])
+		return NULL;
+	r = cgroup_tree_namespace_root(resolution->tree, root, sizeof(root));
+	if (r == 0 && strcmp(root, "/") != 0)
+		path = path_below(resolution, root, lines);
+	if (path)
 		return TAKE_PTR(path);
 
-	own_lines = read_proc("/proc/self/cgroup");
-	own = own_lines ? path_of_lines(resolution, own_lines) : NULL;
-	if (own && cgroup_path_join(own, path, joined, sizeof(joined)) == 0)
-		return strdup(joined);
+	path = path_of_lines(resolution, lines);
+	if (path && !climbs(path) && (r < 0 || strcmp(root, "/") != 0))
+		return strdup(NOWHERE);
 	return TAKE_PTR(path);
 }
 
@@ -314,10 +344,14 @@ complain(const struct resolution *resolution, const char *target, const char *fo
 
 /* Why nothing is known about @target. */
 static const char *why_unknown(const struct resolution *resolution, const char *target,
-			       const struct identity *identity, const struct resolve_trace *tried)
+			       const char *path, const struct identity *identity,
+			       const struct resolve_trace *tried)
 {
 	bool exists = identity->cgroup_id != 0;
 
+	if (strcmp(path, NOWHERE) == 0 && strcmp(target, NOWHERE) != 0)
+		return "it is seen from a cgroup namespace, and where that is among the host's "
+		       "cgroups is not in sight";
 	if (!exists && !strchr(target, '/'))
 		return "a TARGET is a path, a line of /proc/PID/cgroup, the id of a cgroup or a "
 		       "PID, not the name or id of a container";
@@ -359,7 +393,7 @@ static int resolve_one(const struct resolution *resolution, const char *target)
 	}
 	if (identity.kind == IDENTITY_UNKNOWN)
 		complain(resolution, target, "%s",
-			 why_unknown(resolution, target, &identity, &trace));
+			 why_unknown(resolution, target, path, &identity, &trace));
 	return identity.kind != IDENTITY_UNKNOWN;
 }
 

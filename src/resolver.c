@@ -406,6 +406,11 @@ int resolver_resolve_path(struct resolver *resolver, const char *path, struct id
 	r = identify_path(resolver->root, path, id == 0, tried, ret);
 	if (r < 0)
 		return r;
+	/* The top of a view is somebody's cgroup, and no claim to be the host. */
+	if (ret->kind == IDENTITY_HOST && resolver->tree && !cgroup_tree_is_whole(resolver->tree)) {
+		ret->kind = IDENTITY_UNKNOWN;
+		ret->resolved = false;
+	}
 	if (!resolver->tree ||
 	    cgroup_tree_id(resolver->tree, ret->cgroup_path, &ret->cgroup_id) < 0)
 		ret->cgroup_id = id;

@@ -6,6 +6,7 @@ What Docker gives on cgroup v2 unless asked for another, also to `docker run --p
 Here it is asked for, whatever the hierarchy.
 """
 
+import json
 import os
 import subprocess
 import unittest
@@ -104,6 +105,19 @@ class Private(unittest.TestCase):
         self.assertRegex(check, "cgroups +note +only this container's own are in sight")
         self.assertEqual(container.of(records), [])
         self.assertEqual([r for r in containers(records) if r['kind'] == 'host'], [])
+
+    def resolve_own(self, options, *arguments, pids=HOST_PIDS):
+        return json.loads(in_container(options, 'resolve', *arguments, '/proc/self/cgroup',
+                                       pids=pids).stdout)
+
+    def test_resolve_own(self):
+        """What /proc calls "/" there is the container's cgroup and not the host's."""
+        record = self.resolve_own([*self.privileged(), *HOST[0]], *HOST[1])
+        self.assertEqual(record['kind'], 'container', record)
+        self.assertIs(record['resolved'], True)
+        self.assertIn(record['container']['id'], record['cgroup']['path'])
+        record = self.resolve_own(FEW, pids=())
+        self.assertEqual(record['kind'], 'unknown', record)
 
     def test_own_pids(self):
         """There is no process 1 to see the host by. Check says what the monitor says, and what helps:

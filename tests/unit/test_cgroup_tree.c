@@ -702,6 +702,66 @@ static void test_view_from_a_namespace(void **state)
 	drop("/node");
 }
 
+/* What /proc calls "/" here, in the words of @tree: a path, or why it is not known. */
+static const char *namespace_root(void)
+{
+	static char path[CGROUP_PATH_MAX];
+	int r = cgroup_tree_namespace_root(tree, path, sizeof(path));
+
+	return r < 0 ? strerror(-r) : path;
+}
+
+static bool enter(const char *path)
+{
+	char name[2 * CGROUP_PATH_MAX];
+	int fd;
+	bool ok;
+
+	full(path, name);
+	strcat(name, "/cgroup.procs");
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	ok = fd >= 0 && write(fd, "0", 1) == 1;
+	close(fd);
+	return ok;
+}
+
+/* In a process of its own, which takes its cgroup for the root. Exits with the step that failed. */
+static void live_in_a_namespace(void)
+{
+	char expected[CGROUP_PATH_MAX];
+
+	snprintf(expected, sizeof(expected), "%s/node", top);
+	if (!enter("/node") || unshare(CLONE_NEWCGROUP) < 0)
+		_exit(1);
+	if (strcmp(namespace_root(), expected) != 0)
+		_exit(2);
+	if (!enter("/node/pod") || strcmp(namespace_root(), expected) != 0)
+		_exit(3);
+	/* From outside it tells nothing. */
+	if (!enter("/out") || strcmp(namespace_root(), strerror(ENODATA)) != 0)
+		_exit(4);
+	_exit(0);
+}
+
+static void test_namespace_root(void **state)
+{
+	int status;
+	pid_t pid;
+
+	assert_string_equal(namespace_root(), "/");
+	make("/out");
+	make("/node");
+	make("/node/pod");
+	pid = fork();
+	if (pid == 0)
+		live_in_a_namespace();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	drop("/node/pod");
+	drop("/node");
+	drop("/out");
+}
+
 static int need(const char *what)
 {
 	fprintf(stderr, "skipped: needs %s\n", what);
@@ -792,6 +852,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_view, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_view_from_a_namespace, fake_setup,
 						fake_teardown),
+		cmocka_unit_test_setup_teardown(test_namespace_root, fake_setup, fake_teardown),
 	};
 	char name[2 * CGROUP_PATH_MAX];
 	int r;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -494,6 +496,51 @@ static void test_pids(void **state)
 	answer_done(&answer);
 }
 
+/*
+ * In a cgroup namespace /proc calls our own cgroup "/". Exits 0 if it is what @expected says all
+ * the same, 77 without the privilege to try.
+ */
+static void resolve_in_a_namespace(const char *host_root, const char *expected)
+{
+	static const char *const target = "/proc/self/cgroup";
+	struct answer answer;
+
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		_exit(77);
+	answer = ask(host_root, &target, 1);
+	_exit(!strstr(answer.out, expected));
+}
+
+static void check_in_a_namespace(const char *host_root, const char *expected)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0)
+		resolve_in_a_namespace(host_root, expected);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		print_message("needs root\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
+static void test_pids_from_a_namespace(void **state)
+{
+	static const char *const target = "/proc/self/cgroup";
+	struct fake_root *fake = *state;
+	_cleanup_(answer_done) struct answer answer = ask("/", &target, 1);
+	const char *expected = strstr(answer.out, "\"kind\"");
+
+	/* Whatever it is, by the host's own word; nowhere, and not the host, where that is silent.
+	 */
+	assert_non_null(expected);
+	check_in_a_namespace("/", expected);
+	check_in_a_namespace(fake->path, "\"kind\":\"unknown\"");
+}
+
 /* Near to a process's file: paths of cgroups, which may be called anything. */
 static void test_no_pids(void **state)
 {
@@ -530,11 +577,21 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
-		TEST(test_vectors),	  TEST(test_known),	      TEST(test_mere_texts),
-		TEST(test_unknown_chain), TEST(test_node_of_fargate), TEST(test_unit),
-		TEST(test_whole_files),	  TEST(test_relative),	      TEST(test_hostile_targets),
-		TEST(test_exit_status),	  TEST(test_messages),	      TEST(test_no_such_cgroup),
-		TEST(test_pids),	  TEST(test_no_pids),
+		TEST(test_vectors),
+		TEST(test_known),
+		TEST(test_mere_texts),
+		TEST(test_unknown_chain),
+		TEST(test_node_of_fargate),
+		TEST(test_unit),
+		TEST(test_whole_files),
+		TEST(test_relative),
+		TEST(test_hostile_targets),
+		TEST(test_exit_status),
+		TEST(test_messages),
+		TEST(test_no_such_cgroup),
+		TEST(test_pids),
+		TEST(test_pids_from_a_namespace),
+		TEST(test_no_pids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
