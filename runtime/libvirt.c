@@ -66,6 +66,13 @@ static int inspect_own(const struct host_root *root, const char *dir, const char
 	return 0;
 }
 
+/* Names are not unique: only where libvirt, or machined for it, puts its cgroups. */
+static bool is_at_top(const struct runtime_query *query)
+{
+	return state_is_in_slices(query) || state_is_in(query, "machine/") ||
+	       state_is_in(query, "libvirt/lxc/") || state_is_in(query, "libvirt/qemu/");
+}
+
 static int inspect(const struct host_root *root, const char *dir, const struct runtime_query *query,
 		   struct container *ret)
 {
@@ -73,7 +80,7 @@ static int inspect(const struct host_root *root, const char *dir, const struct r
 	int r = -ENOENT;
 	uid_t uid;
 
-	if (state_user(query, &uid))
+	if (state_user(query, &uid) || !is_at_top(query))
 		return -ENOENT;
 	if (machine_name(query, name, sizeof(name)))
 		r = machined_inspect(root, query, name, ret);

@@ -53,11 +53,8 @@ static bool is_known(const struct host_root *root, const struct runtime_query *q
 /* "/lxc.payload.<name>", "/lxc/<name>", "/lxc.payload/<name>". */
 static bool is_at_top(const struct runtime_query *query)
 {
-	const char *path = query->path + strspn(query->path, "/");
-	size_t n = query->link->start - (size_t)(path - query->path);
-
-	return n == 0 || (n == strlen("lxc/") && strncmp(path, "lxc/", n) == 0) ||
-	       (n == strlen("lxc.payload/") && strncmp(path, "lxc.payload/", n) == 0);
+	return state_is_in(query, "") || state_is_in(query, "lxc/") ||
+	       state_is_in(query, "lxc.payload/");
 }
 
 /* Where a cgroup of that name was there already LXC appends "-1" and so on. */

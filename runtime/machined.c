@@ -12,7 +12,7 @@
 
 #define MACHINE_MAX 65536
 
-/* The value of @key in KEY=VALUE lines and its length; machined quotes nothing that we read. */
+/* The value of @key in KEY=VALUE lines and its length, as written. */
 static const char *find_value(const char *text, const char *key, size_t *ret_len)
 {
 	size_t n = strlen(key);
@@ -26,18 +26,54 @@ static const char *find_value(const char *text, const char *key, size_t *ret_len
 	return NULL;
 }
 
+/*
+ * Whether what is written as @value is @name. machined doubles the backslashes in the names of
+ * units, and newer ones put quotes around it as well.
+ */
+static bool value_is(const char *value, size_t len, const char *name, size_t name_len)
+{
+	const char *end = value + len;
+	size_t n = 0;
+
+	if (len >= 2 && value[0] == '"' && end[-1] == '"') {
+		value++;
+		end--;
+	}
+	for (; value < end; n++) {
+		value += value[0] == '\\' && end - value > 1 && value[1] == '\\';
+		if (n == name_len || *value++ != name[n])
+			return false;
+	}
+	return n == name_len;
+}
+
+/* Whether machined keeps the machine of @text in the link's unit: its file calls every unit a
+ * scope. */
+static bool is_of_unit(const char *text, const struct cgroup_link *link, const char *path)
+{
+	static const char *const keys[] = { "SCOPE", "UNIT" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		size_t len;
+		const char *unit = find_value(text, keys[i], &len);
+
+		if (unit)
+			return value_is(unit, len, path + link->start, link->end - link->start);
+	}
+	return true;
+}
+
 int machined_inspect(const struct host_root *root, const struct runtime_query *query,
 		     const char *name, struct container *ret)
 {
 	const struct cgroup_link *link = query->link;
 	_cleanup_(freep) char *text = NULL, *copy = NULL;
-	const char *unit;
-	size_t len;
 	ssize_t n;
 	uid_t uid;
 	int fd;
 
-	if (!host_root_id_is_safe(name) || state_user(query, &uid))
+	/* Further down anybody can make a directory of that name. */
+	if (!host_root_id_is_safe(name) || state_user(query, &uid) || !state_is_in_slices(query))
 		return -ENOENT;
 	fd = host_cache_dir(root, MACHINES_DIR);
 	if (fd < 0)
@@ -46,9 +82,7 @@ int machined_inspect(const struct host_root *root, const struct runtime_query *q
 	if (n < 0)
 		return n == -ENOENT || n == -EACCES ? (int)n : -EBADMSG;
 
-	unit = find_value(text, "UNIT", &len);
-	if (unit &&
-	    (len != link->end - link->start || memcmp(unit, query->path + link->start, len) != 0))
+	if (!is_of_unit(text, link, query->path))
 		return -EPERM;
 
 	copy = strdup(link->id);

@@ -213,6 +213,28 @@ int state_read_bundle(const struct host_root *root, const char *base, const char
 	return 0;
 }
 
+bool state_is_in(const struct runtime_query *query, const char *top)
+{
+	const char *path = query->path + strspn(query->path, "/");
+	size_t n = query->link->start - (size_t)(path - query->path);
+
+	return n == strlen(top) && strncmp(path, top, n) == 0;
+}
+
+bool state_is_in_slices(const struct runtime_query *query)
+{
+	const char *p = query->path, *limit = query->path + query->link->start;
+
+	for (p += strspn(p, "/"); p < limit; p += strspn(p, "/")) {
+		size_t n = strcspn(p, "/"), suffix = strlen(".slice");
+
+		if (n <= suffix || memcmp(p + n - suffix, ".slice", suffix) != 0)
+			return false;
+		p += n;
+	}
+	return true;
+}
+
 bool state_user(const struct runtime_query *query, uid_t *ret)
 {
 	const char *p = query->path, *limit = query->path + query->link->start;

@@ -52,6 +52,14 @@ int state_read_bundle(const struct host_root *root, const char *base, const char
 		      uid_t uid_allowed, const struct runtime_query *query, json_t **ret);
 
 /*
+ * Whether the link lies where only the host's own programs make cgroups: below nothing but
+ * systemd's slices, or right in the directory @top ("lxc/"; "": the root). In a service, or
+ * whatever else is given away, anybody may have made it.
+ */
+bool state_is_in_slices(const struct runtime_query *query);
+bool state_is_in(const struct runtime_query *query, const char *top);
+
+/*
  * The user whose service manager the link is below (user@N.service), whose own runtime alone can
  * have made it. Returns false if it is below none.
  */

@@ -169,8 +169,10 @@ class Nspawn(Machine):
         scope = f'machine-{name}.scope'.replace('-', r'\x2d').replace(r'\x2d', '-', 1)
         mounts = [m for m in lab.cgroup_mounts() if os.path.basename(m) in
                   ('unified', 'systemd', 'memory', 'pids', 'cgroup')]
-        private.write(f'{MACHINES}/{name}', 'CLASS=container\nSERVICE=systemd-nspawn\n'
-                      f'NAME={name}\nSCOPE={scope}\nUNIT={scope}\nROOT={root}\n')
+        # As machined does, which calls every unit a scope and doubles the backslashes in its name.
+        escaped = scope.replace('\\', '\\\\')
+        private.write(f'{MACHINES}/{name}', '# This is private data. Do not parse.\n'
+                      f'NAME={name}\nSCOPE={escaped}\nSERVICE=systemd-nspawn\nROOT={root}\nCLASS=container\n')
         tops = [f'{m}/machine.slice' for m in mounts]
         made = [top for top in tops if not os.path.isdir(top)]
         join = 'for d in "$@"; do mkdir -p "$d"; echo $$ >"$d/cgroup.procs"; done; '

@@ -655,18 +655,42 @@ static void test_lxc(void **state)
 			"container id=web name=web runtime=lxc source=lxc");
 }
 
+/* As machined writes it, up to version 257 and from then on; NULL: no unit is named. */
+static void write_machine(struct fake_root *fake, const char *name, const char *unit_line)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "run/systemd/machines/%s", name);
+	fake_write(fake, path,
+		   "# This is private data. Do not parse.\nNAME=%s\n%sSERVICE=systemd-nspawn\n"
+		   "ROOT=/var/lib/machines/%s\nID=b4a6b0d5b2f54ff9b7ad6f8b6b1f8f5c\nLEADER=4711\n"
+		   "CLASS=container\nREALTIME=1764360000000000\nMONOTONIC=1\nNETIF=7\n",
+		   name, unit_line ? unit_line : "", name);
+}
+
 static void test_machines(void **state)
 {
 	struct fake_root *fake = *state;
+	static const char *const lines[] = {
+		"SCOPE=machine-deb\\\\x2d12.scope\nSCOPE_JOB=/org/freedesktop/systemd1/job/1\n",
+		"SCOPE=\"machine-deb\\\\x2d12.scope\"\n",
+		"UNIT=machine-deb\\x2d12.scope\n",
+		NULL,
+	};
 
-	fake_write(fake, "run/systemd/machines/deb-12",
-		   "# private\nNAME=deb-12\nCLASS=container\nUNIT=machine-deb\\x2d12.scope\n");
-	assert_resolves(fake, "/machine.slice/machine-deb\\x2d12.scope/payload/init.scope",
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		write_machine(fake, "deb-12", lines[i]);
+		assert_resolves(
+			fake, "/machine.slice/machine-deb\\x2d12.scope/payload/init.scope",
 			"container id=deb-12 name=deb-12 runtime=systemd-nspawn source=machined");
-	fake_write(fake, "run/systemd/machines/tmpl", "UNIT=systemd-nspawn@tmpl.service\n");
+	}
+	write_machine(fake, "tmpl", "SCOPE=systemd-nspawn@tmpl.service\n");
 	assert_resolves(fake, "/machine.slice/systemd-nspawn@tmpl.service/payload",
 			"container id=tmpl name=tmpl runtime=systemd-nspawn source=machined");
-	fake_write(fake, "run/systemd/machines/nix", "UNIT=container@nix.service\n");
+	assert_resolves(fake,
+			"/system.slice/system-systemd\\x2dnspawn.slice/systemd-nspawn@tmpl.service",
+			"container id=tmpl name=tmpl runtime=systemd-nspawn source=machined");
+	write_machine(fake, "nix", "SCOPE=container@nix.service\n");
 	assert_resolves(fake, "/machine.slice/container@nix.service/payload/init.scope",
 			"container id=nix name=nix runtime=systemd-nspawn source=machined");
 	/* Under another unit than machined says. */
@@ -674,17 +698,47 @@ static void test_machines(void **state)
 	assert_resolves(fake, "/machine.slice/machine-other.scope",
 			"container id=other runtime=systemd-nspawn unresolved");
 
-	fake_write(fake, "run/systemd/machines/lxc-969-web",
-		   "UNIT=machine-lxc\\x2d969\\x2dweb.scope\n");
+	write_machine(fake, "lxc-969-web", "SCOPE=machine-lxc\\\\x2d969\\\\x2dweb.scope\n");
 	assert_resolves(fake, "/machine.slice/machine-lxc\\x2d969\\x2dweb.scope/libvirt/init.scope",
 			"container id=web name=web runtime=libvirt-lxc source=machined");
 	fake_write(fake, "run/libvirt/lxc/old.xml", "<domstatus/>");
 	assert_resolves(fake, "/libvirt/lxc/old",
 			"container id=old name=old runtime=libvirt-lxc source=libvirt");
+	assert_resolves(fake, "/machine/lxc-7-old.libvirt-lxc",
+			"container id=old name=old runtime=libvirt-lxc source=libvirt");
 	fake_write(fake, "run/libvirt/qemu/vm.xml", "<domstatus/>");
 	assert_resolves(fake, "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator",
 			"unit id=vm name=vm runtime=libvirt-qemu "
 			"unit=machine-qemu\\x2d1\\x2dvm.scope source=libvirt");
+}
+
+/* A name is no proof below what somebody else makes the cgroups of. */
+static void test_machines_elsewhere(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *expected;
+	} cases[] = {
+		{ "/system.slice/alice.service/machine.slice/machine-deb.scope",
+		  "container id=deb runtime=systemd-nspawn unresolved" },
+		{ "/system.slice/alice.service/systemd-nspawn@tmpl.service",
+		  "container id=tmpl runtime=systemd-nspawn unresolved" },
+		{ "/alice/machine.slice/machine-deb.scope",
+		  "container id=deb runtime=systemd-nspawn unresolved" },
+		{ "/system.slice/alice.service/machine.slice/machine-lxc\\x2d9\\x2dold.scope",
+		  "container id=old runtime=libvirt-lxc unresolved" },
+		{ "/system.slice/alice.service/libvirt/lxc/old",
+		  "container id=old runtime=libvirt-lxc unresolved" },
+		{ "/alice/machine/lxc-7-old.libvirt-lxc",
+		  "container id=old runtime=libvirt-lxc unresolved" },
+	};
+	struct fake_root *fake = *state;
+
+	write_machine(fake, "deb", "SCOPE=machine-deb.scope\n");
+	write_machine(fake, "tmpl", "SCOPE=systemd-nspawn@tmpl.service\n");
+	fake_write(fake, "run/libvirt/lxc/old.xml", "<domstatus/>");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_lives(fake, cases[i].path, cases[i].expected);
 }
 
 static void test_kubelet_logs(void **state)
@@ -970,6 +1024,7 @@ int main(void)
 		TEST(test_shared_storage),
 		TEST(test_lxc),
 		TEST(test_machines),
+		TEST(test_machines_elsewhere),
 		TEST(test_kubelet_logs),
 		TEST(test_no_container),
 		TEST(test_damaged),
