@@ -99,6 +99,70 @@ static void find_roots(const struct host_root *root, struct root_list *ret)
 		add_remapped(root, ret, ret->items[i]);
 }
 
+/* Whether Docker puts a container's cgroup into @parent, and the link there. */
+static bool is_below(const char *parent, const struct runtime_query *query)
+{
+	size_t n = strlen(parent), suffix = strlen(".slice");
+	bool is_slice = n > suffix && strcmp(parent + n - suffix, ".slice") == 0;
+	char path[2 * STATE_PATH_MAX];
+
+	if (is_slice)
+		snprintf(path, sizeof(path), "%s:docker:%s", parent, query->link->id);
+	else
+		snprintf(path, sizeof(path), "%s/%s", parent, query->link->id);
+	return n > 0 && n < STATE_PATH_MAX && state_names_path(path, query);
+}
+
+/* "kubepods/burstable/pod<uid>", and with the usual --cgroup-root before it. */
+static bool is_in_pod(const struct runtime_query *query)
+{
+	static const char *const roots[] = { "kubepods", "kubelet/kubepods" };
+	static const char *const classes[] = { "", "burstable/", "besteffort/" };
+	char parent[128];
+
+	if (!query->link->pod_uid[0])
+		return false;
+	for (size_t i = 0; i < 6; i++) {
+		snprintf(parent, sizeof(parent), "%s/%spod%s", roots[i / 3], classes[i % 3],
+			 query->link->pod_uid);
+		if (is_below(parent, query))
+			return true;
+	}
+	return false;
+}
+
+/* `docker run --cgroup-parent`, and the daemon's own for all that have none. */
+static bool is_in_given_parent(const struct host_root *root, const char *base,
+			       const struct runtime_query *query)
+{
+	_cleanup_(json_decrefp) json_t *host = NULL, *daemon = NULL;
+	_cleanup_(freep) char *own = NULL, *of_all = NULL;
+	const char *text = host_cache_text(root, "/etc/docker/daemon.json");
+	char path[STATE_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/hostconfig.json", query->link->id);
+	if (host_cache_read_json(root, base, path, STATE_FILE_MAX, UID_NOBODY_ELSE, &host, NULL) ==
+	    0)
+		own = state_string(host, "CgroupParent");
+	if (own)
+		return is_below(own, query);
+	daemon = text ? json_loads(text, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL) : NULL;
+	of_all = state_string(daemon, "cgroup-parent");
+	return of_all && is_below(of_all, query);
+}
+
+/*
+ * Without a bundle, where Docker puts the cgroups of its containers: anywhere else the id is
+ * somebody's claim.
+ */
+static bool is_in_place(const struct host_root *root, const char *base,
+			const struct runtime_query *query)
+{
+	return is_below("docker", query) || is_below("system.slice", query) ||
+	       state_is_in_slices(query) || is_in_pod(query) ||
+	       is_in_given_parent(root, base, query);
+}
+
 /* -EPERM: the bundle names another cgroup. -ENOENT: there is none to ask. */
 static int check_bundle(const struct host_root *root, const struct runtime_query *query)
 {
@@ -265,7 +329,9 @@ static int docker_inspect(const struct host_root *root, const struct runtime_que
 	} else if (r == 0) {
 		int bundle = check_bundle(root, query);
 
-		if (bundle == -EPERM || (bundle < 0 && !looks_like_docker(query)))
+		if (bundle == -EPERM ||
+		    (bundle < 0 && (!looks_like_docker(query) ||
+				    !is_in_place(root, container.watches[0].base, query))))
 			return -EPERM;
 	}
 	if (r < 0)

@@ -91,10 +91,93 @@ int state_split_log_name(const char *name, size_t len, const char *uid, char **r
 	return 0;
 }
 
-/* Whether @path[0, @end) is @tail, or ends in it as whole components. */
-static bool is_tail(const char *path, size_t end, const char *tail)
+/* The next component of @path from *@at on, before @end; its length, 0 at the end. */
+static size_t next_component(const char *path, size_t end, size_t *at)
 {
-	size_t n;
+	size_t n = 0;
+
+	while (*at < end && path[*at] == '/')
+		++*at;
+	while (*at + n < end && path[*at + n] != '/')
+		n++;
+	return n;
+}
+
+static bool ends_with(const char *name, size_t n, const char *suffix)
+{
+	size_t n_suffix = strlen(suffix);
+
+	return n > n_suffix && memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
+}
+
+/* Whether all components of @path[0, @end) are slices; *@ret_at: where the first other one is. */
+static bool is_all_slices(const char *path, size_t end, size_t *ret_at)
+{
+	size_t at = 0, n;
+
+	for (; (n = next_component(path, end, &at)) > 0; at += n) {
+		*ret_at = at;
+		if (!ends_with(path + at, n, ".slice"))
+			return false;
+	}
+	return true;
+}
+
+/* Whether there is a unit that is no slice in @path[0, @end): systemd may have given it away. */
+static bool has_unit(const char *path, size_t end)
+{
+	size_t at = 0, n;
+
+	for (; (n = next_component(path, end, &at)) > 0; at += n)
+		if (ends_with(path + at, n, ".service") || ends_with(path + at, n, ".scope"))
+			return true;
+	return false;
+}
+
+/* Where a runtime is that takes "slice:prefix:name" for a name: in slices and its own service. */
+static bool is_service(const char *path, size_t end)
+{
+	size_t at = 0, n;
+
+	if (is_all_slices(path, end, &at))
+		return false;
+	n = next_component(path, end, &at);
+	if (!ends_with(path + at, n, ".service"))
+		return false;
+	at += n;
+	return next_component(path, end, &at) == 0;
+}
+
+/*
+ * Whether the front of a path, up to @end, may stand before what a runtime calls the path of its
+ * container. It may where the runtime has that front for its root: a node in a container, of which
+ * nobody knows or it would have been the answer; and a user's own. Anywhere else somebody has
+ * imitated the tail.
+ */
+static bool may_precede(const struct runtime_query *query, size_t end, bool is_literal)
+{
+	const char *path = query->path;
+	struct cgroup_parse parse;
+	size_t at = 0;
+	uid_t uid;
+
+	/* From the namespace of another cgroup it is not known what there is. */
+	while (next_component(path, end, &at) == 2 && memcmp(path + at, "..", 2) == 0)
+		at += 2;
+	if (next_component(path, end, &at) == 0 || state_user(query, &uid))
+		return true;
+	if (is_literal)
+		return is_service(path, end);
+	cgroup_path_parse(path, &parse);
+	return parse.n_links > 0 && parse.links[0].end <= end &&
+	       !has_unit(path, parse.links[0].start);
+}
+
+/* Whether the link's path is @tail, or ends in it as whole components behind what may be there. */
+static bool is_tail(const struct runtime_query *query, const char *tail, bool is_literal)
+{
+	const char *path = query->path;
+	size_t end = query->link->end, n;
 
 	while (*tail == '/')
 		tail++;
@@ -103,7 +186,7 @@ static bool is_tail(const char *path, size_t end, const char *tail)
 		n--;
 	if (n == 0 || n > end || memcmp(path + end - n, tail, n) != 0)
 		return false;
-	return n == end || path[end - n - 1] == '/';
+	return (n == end || path[end - n - 1] == '/') && may_precede(query, end - n, is_literal);
 }
 
 /* systemd's nesting: "a-b.slice" lies at "a.slice/a-b.slice". Writes the path with a last slash. */
@@ -146,8 +229,7 @@ static bool unit_names_path(const char *parent, const char *prefix, size_t prefi
 				 (int)prefix_len, prefix, prefix_len > 0 ? "-" : "", name,
 				 suffixes[i]);
 
-		if (n > 0 && (size_t)n < sizeof(expected) &&
-		    is_tail(query->path, query->link->end, expected))
+		if (n > 0 && (size_t)n < sizeof(expected) && is_tail(query, expected, false))
 			return true;
 	}
 	return false;
@@ -156,19 +238,20 @@ static bool unit_names_path(const char *parent, const char *prefix, size_t prefi
 /*
  * "slice:prefix:name" is what systemd cgroup drivers are given; a runtime with the other driver
  * takes it for the name of one directory. A path is taken as it is. Either may be the tail of
- * the real one: a runtime started within a cgroup sees its own as the root.
+ * the real one, where the runtime has another root.
  */
 bool state_names_path(const char *cgroups_path, const struct runtime_query *query)
 {
 	const char *first = strchr(cgroups_path, ':');
 	const char *second = first ? strchr(first + 1, ':') : NULL;
 	const char *slice = cgroups_path;
+	bool is_literal = second && !strchr(second + 1, ':') && !strchr(cgroups_path, '/');
 	size_t slice_len, prefix_len;
 	char parent[STATE_PATH_MAX];
 
-	if (is_tail(query->path, query->link->end, cgroups_path))
+	if (is_tail(query, cgroups_path, is_literal))
 		return true;
-	if (!second || strchr(second + 1, ':') || strchr(cgroups_path, '/'))
+	if (!is_literal)
 		return false;
 
 	slice_len = (size_t)(first - slice);
@@ -223,16 +306,9 @@ bool state_is_in(const struct runtime_query *query, const char *top)
 
 bool state_is_in_slices(const struct runtime_query *query)
 {
-	const char *p = query->path, *limit = query->path + query->link->start;
+	size_t at;
 
-	for (p += strspn(p, "/"); p < limit; p += strspn(p, "/")) {
-		size_t n = strcspn(p, "/"), suffix = strlen(".slice");
-
-		if (n <= suffix || memcmp(p + n - suffix, ".slice", suffix) != 0)
-			return false;
-		p += n;
-	}
-	return true;
+	return is_all_slices(query->path, query->link->start, &at);
 }
 
 bool state_user(const struct runtime_query *query, uid_t *ret)

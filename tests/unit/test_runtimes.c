@@ -236,9 +236,6 @@ static void test_docker(void **state)
 	assert_resolves(fake, "/docker/" A "/init.scope",
 			"container id=" A " name=web1 runtime=docker image=nginx:1 "
 			"source=docker-config");
-	assert_resolves(fake, "/actions_job/" A,
-			"container id=" A " name=web1 runtime=docker image=nginx:1 "
-			"source=docker-config");
 	/* A file that was put there for another container. */
 	write_docker(fake, DOCKER B "/config.v2.json", A, "/web1");
 	assert_resolves(fake, "/docker/" B, "container id=" B " runtime=docker unresolved");
@@ -246,6 +243,59 @@ static void test_docker(void **state)
 	write_docker(fake, DOCKER B "/config.v2.json", B, "/we b\\u001b1");
 	assert_resolves(fake, "/docker/" B,
 			"container id=" B " runtime=docker image=nginx:1 source=docker-config");
+}
+
+/* Without a bundle only where Docker puts the cgroup of this container. */
+static void test_docker_places(void **state)
+{
+	static const struct {
+		const char *path;
+		const char *parent; /* its own, of all containers if it starts with a "*" */
+		bool is_own;
+	} cases[] = {
+		{ "/docker/" A, NULL, true },
+		{ "/system.slice/docker-" A ".scope", NULL, true },
+		{ "/workload.slice/workload-x.slice/docker-" A ".scope", NULL, true },
+		{ "/kubepods/pod" POD "/" A, NULL, true },
+		{ "/kubepods/burstable/pod" POD "/" A, NULL, true },
+		{ "/kubelet/kubepods/burstable/pod" POD "/" A, NULL, true },
+		{ "/kubepods.slice/kubepods-pod" POD_ ".slice/docker-" A ".scope", NULL, true },
+		{ "/docker/" B "/docker/" A, NULL, true }, /* in a node */
+		{ "/foo/" A, NULL, false },
+		{ "/foo/docker/" A, NULL, false },
+		{ "/foo/kubepods/pod" POD "/" A, NULL, false },
+		{ "/pod" POD "/" A, NULL, false },
+		{ "/system.slice/alice.service/docker-" A ".scope", NULL, false },
+		{ "/system.slice/alice.service/docker/" A, NULL, false },
+		{ "/system.slice/alice.service/kubepods/pod" POD "/" A, NULL, false },
+		{ "/system.slice/alice.service/system.slice/docker-" A ".scope", NULL, false },
+		{ "/actions_job/" A, NULL, false },
+		{ "/actions_job/" A, "/actions_job", true },
+		{ "/actions_job/" A, "actions_job", true },
+		{ "/actions_job/" A, "/other", false },
+		{ "/a/b/" A, "/a/b", true },
+		{ "/a/b/" A, "/b", false },
+		{ "/a/b/" A, "*/a/b", true },
+		{ "/system.slice/alice.service/actions_job/" A, "/actions_job", false },
+	};
+	struct fake_root *fake = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *parent = cases[i].parent ? cases[i].parent : "";
+		bool is_all = parent[0] == '*';
+		struct identity identity;
+
+		write_docker(fake, DOCKER A "/config.v2.json", A, "/web1");
+		fake_write(fake, DOCKER A "/hostconfig.json", "{\"CgroupParent\":\"%s\"}",
+			   is_all ? "" : parent);
+		fake_write(fake, "etc/docker/daemon.json", "{\"cgroup-parent\":\"%s\"}",
+			   is_all ? parent + 1 : "");
+		identity = resolve(fake, cases[i].path);
+		if (identity.resolved != cases[i].is_own && identity.container_id)
+			print_error("row: %s\n", cases[i].path);
+		assert_int_equal(identity.container_name != NULL, cases[i].is_own);
+		identity_done(&identity);
+	}
 }
 
 static void test_docker_roots(void **state)
@@ -924,7 +974,23 @@ static void test_names_path(void **state)
 		bool named;
 	} cases[] = {
 		{ "/kubepods/pod" POD "/" A, "/kubepods/pod" POD "/" A, true },
-		{ "/kubepods/pod" POD "/" A, "/kubelet/kubepods/pod" POD "/" A, true },
+		{ "/kubepods/pod" POD "/" A, "/kubelet/kubepods/pod" POD "/" A, false },
+		{ "/kubepods/pod" POD "/" A, "/../../kubepods/pod" POD "/" A, true },
+		/* In a node that is a container, of which nobody knows, and where only that is. */
+		{ "/kubepods/pod" POD "/" A, "/docker/" B "/kubepods/pod" POD "/" A, true },
+		{ "/kubepods/pod" POD "/" A,
+		  "/system.slice/docker-" B ".scope/kubelet/kubepods/pod" POD "/" A, true },
+		{ "/kubepods/pod" POD "/" A,
+		  "/system.slice/alice.service/docker-" B ".scope/kubepods/pod" POD "/" A, false },
+		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  "/system.slice/alice.service/kubepods.slice/kubepods-pod" POD_
+		  ".slice/cri-containerd-" A ".scope",
+		  false },
+		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  "/kubepods-pod" POD_ ".slice:cri-containerd:" A, true },
+		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  "/system.slice/alice.service/x/kubepods-pod" POD_ ".slice:cri-containerd:" A,
+		  false },
 		{ "/kubepods/pod" POD "/" A, "/xkubepods/pod" POD "/" A, false },
 		{ "/kubepods/burstable/pod" POD "/" A, "/kubepods/pod" POD "/" A, false },
 		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
@@ -948,6 +1014,8 @@ static void test_names_path(void **state)
 		write_cri(fake, K8S_TASKS A "/config.json", cases[i].cgroups_path,
 			  CRI "container-type\":\"container\"");
 		identity = resolve(fake, cases[i].path);
+		if ((identity.resolved && identity.container_id) != cases[i].named)
+			print_error("row: %s\n", cases[i].path);
 		if (identity.resolved && identity.container_id)
 			assert_true(cases[i].named);
 		else
@@ -1012,6 +1080,7 @@ int main(void)
 		TEST(test_containerd_before_1_5),
 		TEST(test_containerd_other_clients),
 		TEST(test_docker),
+		TEST(test_docker_places),
 		TEST(test_docker_roots),
 		TEST(test_docker_rootless),
 		TEST(test_cri_dockerd),
