@@ -5,6 +5,7 @@
  * moment later than the container.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,49 +25,62 @@ static const char *name_start(const char *found)
 	return found;
 }
 
-/* "<namespace>_<pod>_<uid>". */
+/* "<namespace>_<pod>_<uid>". Other names may hold the uid as well: anybody can call a pod so. */
 static bool find_pod(const char *names, const char *pod_uid, char **ret_namespace, char **ret_pod)
 {
 	size_t uid_len = strlen(pod_uid);
-	const char *found, *start;
 
-	found = names ? strstr(names, pod_uid) : NULL;
-	if (!found || found[uid_len] != '/')
-		return false;
-	start = name_start(found);
-	return state_split_log_name(start, (size_t)(found - start) + uid_len, pod_uid,
-				    ret_namespace, ret_pod) == 0;
+	for (const char *found = names; found && (found = strstr(found, pod_uid)); found++) {
+		const char *start = name_start(found);
+
+		if (found[uid_len] == '/' &&
+		    state_split_log_name(start, (size_t)(found - start) + uid_len, pod_uid,
+					 ret_namespace, ret_pod) == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
  * "<pod>_<namespace>_<container>-<id>.log". Longer ones are cut at 255 bytes, and then have no
- * whole id to find them by.
+ * whole id to find them by. Returns what is between @before, "<pod>_<namespace>_", and the id at
+ * @found.
  */
-static char *find_container(const char *names, const char *namespace, const char *pod,
-			    const char *id)
+static char *container_at(const char *found, const char *before, const char *id)
 {
-	const char *found, *start;
-	size_t pod_len = strlen(pod), namespace_len = strlen(namespace);
+	const char *start = name_start(found);
+	size_t n = strlen(before);
 	char *name;
 
-	found = names ? strstr(names, id) : NULL;
-	if (!found || found[-1] != '-' || strncmp(found + strlen(id), ".log/", 5) != 0)
+	if (found[-1] != '-' || strncmp(found + strlen(id), ".log/", 5) != 0)
 		return NULL;
-	start = name_start(found);
-	if (strncmp(start, pod, pod_len) != 0 || start[pod_len] != '_' ||
-	    strncmp(start + pod_len + 1, namespace, namespace_len) != 0 ||
-	    start[pod_len + 1 + namespace_len] != '_')
+	if (strncmp(start, before, n) != 0 || start + n >= found)
 		return NULL;
-
-	start += pod_len + namespace_len + 2;
-	if (start >= found)
-		return NULL;
+	start += n;
 	name = strndup(start, (size_t)(found - start) - 1);
 	if (name && !state_is_k8s_name(name)) {
 		free(name);
 		return NULL;
 	}
 	return name;
+}
+
+static char *find_container(const char *names, const char *namespace, const char *pod,
+			    const char *id)
+{
+	_cleanup_(freep) char *before = NULL;
+
+	if (asprintf(&before, "%s_%s_", pod, namespace) < 0) {
+		before = NULL;
+		return NULL;
+	}
+	for (const char *found = names; found && (found = strstr(found, id)); found++) {
+		char *name = container_at(found, before, id);
+
+		if (name)
+			return name;
+	}
+	return NULL;
 }
 
 bool kubelet_fill(const struct host_root *root, const char *pod_uid, const char *id,

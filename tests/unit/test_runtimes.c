@@ -815,6 +815,35 @@ static void test_kubelet_logs(void **state)
 		     "container id=x runtime=lxc unresolved");
 }
 
+/* Names that hold the wanted ones, and are listed before or after them. */
+static void test_kubelet_logs_of_others(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *expected =
+		"container id=" A " name=app runtime=cri-o ns=shop pod=web-7d9f uid=" POD
+		" k8s=app qos=guaranteed source=kubelet-logs";
+	char name[64];
+
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "var/log/pods/%d", i);
+		fake_mkdir(fake, name);
+	}
+	fake_mkdir(fake,
+		   "var/log/pods/default_evil-" POD "-x_5fe556a4-0bd7-45be-966f-46e2cbf4c4ac");
+	fake_mkdir(fake, "var/log/pods/default_" POD "_5fe556a4-0bd7-45be-966f-46e2cbf4c4ac");
+	fake_mkdir(fake, "var/log/pods/shop_web-7d9f_" POD);
+	fake_mkdir(fake, "var/log/pods/x" POD);
+	fake_mkdir(fake,
+		   "var/log/pods/default_evil-" POD "-y_5fe556a4-0bd7-45be-966f-46e2cbf4c4ac");
+	fake_symlink(fake, "/x", "var/log/containers/evil-" A "_default_app-" B ".log");
+	fake_symlink(fake, "/x", "var/log/containers/" A ".log");
+	fake_symlink(fake, "/x", "var/log/containers/x-" A ".log");
+	fake_symlink(fake, "/x", "var/log/containers/web-7d9f_shop_app-" A ".log");
+	fake_symlink(fake, "/x", "var/log/containers/web_shop_app-" A ".log");
+	fake_symlink(fake, "/x", "var/log/containers/evil-" A ".log_default_app-" B ".log");
+	assert_resolves(fake, "/kubepods/pod" POD "/crio-" A, expected);
+}
+
 static void test_no_container(void **state)
 {
 	struct fake_root *fake = *state;
@@ -1095,6 +1124,7 @@ int main(void)
 		TEST(test_machines),
 		TEST(test_machines_elsewhere),
 		TEST(test_kubelet_logs),
+		TEST(test_kubelet_logs_of_others),
 		TEST(test_no_container),
 		TEST(test_damaged),
 		TEST(test_spoofed),
