@@ -52,6 +52,8 @@ static void find_roots(const struct host_root *root, struct root_list *ret)
 /* Where one bundle would be. */
 struct place {
 	const char *root;
+	const char *below; /* of a user's: from a directory of theirs on; else "" */
+	uid_t uid_allowed;
 	const char *layout;
 	const char *namespace;
 	size_t namespace_len;
@@ -61,8 +63,8 @@ static int bundle_path(const struct place *place, const char *id, char *ret, siz
 {
 	int n;
 
-	n = snprintf(ret, size, "%s/%.*s/%s/config.json", place->layout, (int)place->namespace_len,
-		     place->namespace, id);
+	n = snprintf(ret, size, "%s%s/%.*s/%s/config.json", place->below, place->layout,
+		     (int)place->namespace_len, place->namespace, id);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
@@ -108,8 +110,8 @@ static void names_from_sandbox(const struct host_root *root, const struct place 
 		return;
 	if (bundle_path(place, sandbox, path, sizeof(path)) < 0)
 		return;
-	if (host_cache_read_json(root, place->root, path, STATE_FILE_MAX, UID_NOBODY_ELSE, &config,
-				 NULL) < 0)
+	if (host_cache_read_json(root, place->root, path, STATE_FILE_MAX, place->uid_allowed,
+				 &config, NULL) < 0)
 		return;
 	names_from_log_directory(annotations_of(config), uid, container);
 }
@@ -153,7 +155,7 @@ static int inspect_place(const struct host_root *root, const struct place *place
 	r = bundle_path(place, id, path, sizeof(path));
 	if (r < 0)
 		return r;
-	r = state_read_bundle(root, place->root, path, UID_NOBODY_ELSE, query, &config);
+	r = state_read_bundle(root, place->root, path, place->uid_allowed, query, &config);
 	if (r < 0)
 		return r;
 
@@ -177,7 +179,7 @@ static int inspect_namespace(const struct host_root *root, const char *state, co
 	int result = -ENOENT;
 
 	for (size_t i = 0; i < N_LAYOUTS && result != 0; i++) {
-		struct place place = { state, layouts[i], namespace, len };
+		struct place place = { state, "", UID_NOBODY_ELSE, layouts[i], namespace, len };
 
 		result = state_merge(result, inspect_place(root, &place, query, ret));
 	}
@@ -198,7 +200,8 @@ static int inspect_all(const struct host_root *root, const char *state,
 		names = host_cache_list(root, path);
 		while (names && names[0] == '/' && names[1] && result != 0) {
 			size_t len = strcspn(names + 1, "/");
-			struct place place = { state, layouts[i], names + 1, len };
+			struct place place = { state,	   "",	      UID_NOBODY_ELSE,
+					       layouts[i], names + 1, len };
 
 			if (strncmp(names + 1, DOCKER_NAMESPACE "/", len + 1) != 0)
 				result = state_merge(result,
@@ -240,6 +243,29 @@ static int inspect_root(const struct host_root *root, const char *state,
 	return result;
 }
 
+/*
+ * Rootless: below a directory that is the user's, who can put links there, so that nothing is
+ * listed. nerdctl's own namespace, and that of Kubernetes.
+ */
+static int inspect_user(const struct host_root *root, uid_t uid, const struct runtime_query *query,
+			struct container *ret)
+{
+	static const char *const namespaces[] = { "default", CRI_NAMESPACE };
+	int result = -ENOENT;
+	char run[64];
+
+	if (!state_id_is_hash(query->link->id))
+		return -ENOENT;
+	snprintf(run, sizeof(run), "/run/user/%u", (unsigned)uid);
+	for (size_t i = 0; i < 2 && result != 0; i++) {
+		struct place place = { run,	   "containerd/", uid,
+				       layouts[0], namespaces[i], strlen(namespaces[i]) };
+
+		result = state_merge(result, inspect_place(root, &place, query, ret));
+	}
+	return result;
+}
+
 static bool containerd_match(const struct runtime_query *query)
 {
 	enum cgroup_hint hint = query->link->hint;
@@ -261,12 +287,15 @@ static int containerd_inspect(const struct host_root *root, const struct runtime
 	for (size_t i = 0; i < roots.n && result != 0; i++)
 		result = state_merge(result, inspect_root(root, roots.items[i], query, ret));
 
+	if (!state_user(query, &uid))
+		return result;
+
 	/* The system's containerd has no container below a user's manager: that is an imitation. */
-	if (result == 0 && state_user(query, &uid)) {
+	if (result == 0) {
 		container_done(ret);
 		return -EPERM;
 	}
-	return result;
+	return result == -ENOENT ? inspect_user(root, uid, query, ret) : result;
 }
 
 static void containerd_roots(const struct host_root *root,

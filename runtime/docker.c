@@ -13,6 +13,7 @@
 #include "runtime/state.h"
 #include "src/cleanup.h"
 #include "src/host_cache.h"
+#include "src/json_text.h"
 
 #define ROOTS_MAX 16
 
@@ -30,6 +31,19 @@ static const char *const bundle_roots[] = {
 	"/run/snap.docker/containerd/daemon",
 };
 #define N_BUNDLE_ROOTS (sizeof(bundle_roots) / sizeof(bundle_roots[0]))
+
+/* The daemon's configuration, the distribution's and the snap's. */
+static const char *const configs[] = {
+	"/etc/docker/daemon.json",
+	"/var/snap/docker/current/config/daemon.json",
+};
+#define N_CONFIGS     (sizeof(configs) / sizeof(configs[0]))
+#define CONFIG_MAX    (64u << 10) /* of a user's */
+#define CONFIG_VALUES 4096
+
+/* Where it has the root; the second is its name until 2017. */
+static const char *const root_keys[] = { "data-root", "graph" };
+#define N_ROOT_KEYS (sizeof(root_keys) / sizeof(root_keys[0]))
 
 struct root_list {
 	char items[ROOTS_MAX][STATE_PATH_MAX];
@@ -68,18 +82,21 @@ static void add_remapped(const struct host_root *root, struct root_list *list, c
 	}
 }
 
-/* data-root, and graph, its name until 2017. */
-static void add_configured(const struct host_root *root, struct root_list *list)
+/* The string at @key in the daemon's configuration @file. */
+static char *configured(const struct host_root *root, const char *file, const char *key)
 {
-	static const char *const keys[] = { "data-root", "graph" };
-	const char *text = host_cache_text(root, "/etc/docker/daemon.json");
+	const char *text = host_cache_text(root, file);
 	_cleanup_(json_decrefp) json_t *config = NULL;
 
-	if (!text)
-		return;
-	config = json_loads(text, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		_cleanup_(freep) char *path = state_string(config, keys[i]);
+	config = text ? json_text_load(text, strlen(text), CONFIG_VALUES) : NULL;
+	return state_string(config, key);
+}
+
+static void add_configured(const struct host_root *root, struct root_list *list)
+{
+	for (size_t i = 0; i < N_CONFIGS * N_ROOT_KEYS; i++) {
+		_cleanup_(freep) char *path =
+			configured(root, configs[i / N_ROOT_KEYS], root_keys[i % N_ROOT_KEYS]);
 
 		if (path)
 			add_root(list, path, "", 0);
@@ -135,20 +152,16 @@ static bool is_in_pod(const struct runtime_query *query)
 static bool is_in_given_parent(const struct host_root *root, const char *base,
 			       const struct runtime_query *query)
 {
-	_cleanup_(json_decrefp) json_t *host = NULL, *daemon = NULL;
-	_cleanup_(freep) char *own = NULL, *of_all = NULL;
-	const char *text = host_cache_text(root, "/etc/docker/daemon.json");
+	_cleanup_(json_decrefp) json_t *host = NULL;
+	_cleanup_(freep) char *parent = NULL;
 	char path[STATE_PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/hostconfig.json", query->link->id);
-	if (host_cache_read_json(root, base, path, STATE_FILE_MAX, UID_NOBODY_ELSE, &host, NULL) ==
-	    0)
-		own = state_string(host, "CgroupParent");
-	if (own)
-		return is_below(own, query);
-	daemon = text ? json_loads(text, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL) : NULL;
-	of_all = state_string(daemon, "cgroup-parent");
-	return of_all && is_below(of_all, query);
+	(void)host_cache_read_json(root, base, path, STATE_FILE_MAX, UID_NOBODY_ELSE, &host, NULL);
+	parent = state_string(host, "CgroupParent");
+	for (size_t i = 0; i < N_CONFIGS && !parent; i++)
+		parent = configured(root, configs[i], "cgroup-parent");
+	return parent && is_below(parent, query);
 }
 
 /*
@@ -283,17 +296,39 @@ static int check_users_bundle(const struct host_root *root, uid_t uid,
 	return state_read_bundle(root, run, path, uid, query, &config);
 }
 
+/* Where the user's own daemon keeps its containers, by its configuration, from the @home on. */
+static void find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
+			     size_t size)
+{
+	_cleanup_(json_decrefp) json_t *config = NULL;
+	_cleanup_(freep) char *text = NULL, *place = NULL;
+	const char *below = NULL;
+	int fd = host_cache_dir(root, home);
+	ssize_t n = -ENOENT;
+
+	if (fd >= 0)
+		n = host_root_read_at(root, fd, ".config/docker/daemon.json", CONFIG_MAX, uid,
+				      &text, NULL);
+	config = n > 0 ? json_text_load(text, (size_t)n, CONFIG_VALUES) : NULL;
+	place = state_string(config, root_keys[0]);
+	if (place)
+		below = state_below_home(home, place);
+	if (!below || (size_t)snprintf(ret, size, "%s/containers/", below) >= size)
+		snprintf(ret, size, ".local/share/docker/containers/");
+}
+
 /* Rootless: the user's own store, below a home where the user may put links as they please. */
 static int inspect_user(const struct host_root *root, uid_t uid, const struct runtime_query *query,
 			struct container *ret)
 {
-	char home[STATE_PATH_MAX];
+	char home[STATE_PATH_MAX], store[STATE_PATH_MAX];
 	int r;
 
 	r = state_home(root, uid, home, sizeof(home));
 	if (r < 0)
 		return r;
-	return read_config(root, home, ".local/share/docker/containers/", uid, query, ret);
+	find_users_store(root, uid, home, store, sizeof(store));
+	return read_config(root, home, store, uid, query, ret);
 }
 
 static bool looks_like_docker(const struct runtime_query *query)

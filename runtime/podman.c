@@ -167,15 +167,14 @@ static int inspect_system(const struct host_root *root, const struct runtime_que
 
 /*
  * What the user's own storage.conf says of the place and the driver, if that is below the home: ""
- * or with a last slash. Elsewhere it is not looked at, since a user could name any place of the
- * system.
+ * or with a last slash.
  */
 static void find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
 			     size_t size)
 {
 	_cleanup_(freep) char *text = NULL;
 	char place[STATE_PATH_MAX / 2], driver[32];
-	const char *below = place;
+	const char *below;
 	int fd, n;
 
 	ret[0] = 0;
@@ -189,11 +188,11 @@ static void find_users_store(const struct host_root *root, uid_t uid, const char
 	if (!state_toml(text, "storage", "graphroot", place, sizeof(place)))
 		strcpy(place, "$HOME/" DEFAULT_STORE);
 
-	if (strncmp(below, "$HOME/", strlen("$HOME/")) == 0)
-		below += strlen("$HOME/");
-	else if (strncmp(below, home, strlen(home)) == 0 && below[strlen(home)] == '/')
-		below += strlen(home) + 1;
+	if (strncmp(place, "$HOME/", strlen("$HOME/")) == 0)
+		below = place + strlen("$HOME/");
 	else
+		below = state_below_home(home, place);
+	if (!below)
 		return;
 	n = snprintf(ret, size, "%s/%s-containers/", below, driver);
 	if (n < 0 || (size_t)n >= size)

@@ -372,6 +372,18 @@ int state_home(const struct host_root *root, uid_t uid, char *ret, size_t size)
 	return -ENOENT;
 }
 
+const char *state_below_home(const char *home, const char *place)
+{
+	size_t n = strlen(home);
+
+	while (n > 0 && home[n - 1] == '/')
+		n--;
+	if (strncmp(place, home, n) != 0 || place[n] != '/')
+		return NULL;
+	place += n + strspn(place + n, "/");
+	return *place ? place : NULL;
+}
+
 /* The value of a line `key = "value"`, or with single quotes. */
 static bool toml_string(const char *line, const char *end, const char *key, char *ret, size_t size)
 {

@@ -69,6 +69,12 @@ bool state_user(const struct runtime_query *query, uid_t *ret);
 int state_home(const struct host_root *root, uid_t uid, char *ret, size_t size);
 
 /*
+ * What a user's own configuration says of a place, from the @home on; NULL if that is elsewhere,
+ * where it is not looked at: a user could name any place of the system.
+ */
+const char *state_below_home(const char *home, const char *place);
+
+/*
  * The string at @key in the TOML @text (may be NULL): in [@table], or before the first table if
  * that is NULL. Only what configuration files of runtimes need: `key = "value"`, no escapes.
  */

@@ -217,6 +217,33 @@ static void test_containerd_other_clients(void **state)
 			"unit unit=default/some_short_id.service");
 }
 
+static void test_containerd_rootless(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *path =
+		"/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-" A ".scope";
+
+	write_cri(fake,
+		  "/run/user/1000/containerd/io.containerd.runtime.v2.task/default/" A
+		  "/config.json",
+		  "user.slice:nerdctl:" A, "\"nerdctl/name\":\"web1\"");
+	assert_resolves(fake, path,
+			"container id=" A " name=web1 runtime=containerd source=containerd-bundle");
+	/* Neither another user's, nor the system's, nor under another cgroup of their own. */
+	assert_resolves(fake,
+			"/user.slice/user-7.slice/user@7.service/user.slice/nerdctl-" A ".scope",
+			"container id=" A " runtime=containerd unresolved");
+	assert_resolves(fake, "/user.slice/nerdctl-" A ".scope",
+			"container id=" A " runtime=containerd unresolved");
+	assert_resolves(fake,
+			"/user.slice/user-1000.slice/user@1000.service/x.slice/nerdctl-" A ".scope",
+			"unit unit=user@1000.service/nerdctl-" A ".scope");
+	/* What the system knows is not theirs. */
+	write_cri(fake, "/run/containerd/io.containerd.runtime.v2.task/default/" A "/config.json",
+		  "user.slice:nerdctl:" A, "\"nerdctl/name\":\"web1\"");
+	assert_resolves(fake, path, "unit unit=user@1000.service/nerdctl-" A ".scope");
+}
+
 static void write_docker(struct fake_root *fake, const char *path, const char *id, const char *name)
 {
 	fake_write(fake, path,
@@ -317,6 +344,16 @@ static void test_docker_roots(void **state)
 	}
 	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
 
+	/* The snap keeps its configuration in the directory of its revision. */
+	fake_write(fake, "var/snap/docker/2963/config/daemon.json",
+		   "{\"data-root\":\"/srv/snap\"}");
+	fake_symlink(fake, "2963", "var/snap/docker/current");
+	write_docker(fake, "/srv/snap/containers/" A "/config.v2.json", A, "/web1");
+	assert_resolves(fake, "/docker/" A,
+			"container id=" A " name=web1 runtime=docker image=nginx:1 "
+			"source=docker-config");
+	fake_unlink(fake, "/srv/snap");
+
 	/* The old key, and a root that has moved behind an absolute link. */
 	fake_write(fake, "etc/docker/daemon.json", "{\"graph\":\"/old\"}");
 	write_docker(fake, "/real/containers/" A "/config.v2.json", A, "/web1");
@@ -357,6 +394,39 @@ static void test_docker_rootless(void **state)
 	/* What the system's store knows is not a user's, whatever that one has written down. */
 	write_docker(fake, DOCKER A "/config.v2.json", A, "/web1");
 	assert_resolves(fake, path, "unit unit=user@1000.service/docker-" A ".scope");
+}
+
+/* The store of a user's daemon may be elsewhere in the home, and nowhere else. */
+static void test_docker_rootless_moved(void **state)
+{
+	static const struct {
+		const char *data_root;
+		const char *store;
+		bool is_found;
+	} cases[] = {
+		{ "/home/ann/big/docker", "/home/ann/big/docker/", true },
+		{ "/home/ann/../bob/docker", "/home/bob/docker/", false },
+		{ "/home/anna/docker", "/home/anna/docker/", false },
+		{ "/srv/docker", "/srv/docker/", false },
+		{ "", "/home/ann/.local/share/docker/", true },
+	};
+	struct fake_root *fake = *state;
+	char path[512];
+
+	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_write(fake, "home/ann/.config/docker/daemon.json", "{\"data-root\":\"%s\"}",
+			   cases[i].data_root);
+		snprintf(path, sizeof(path), "%scontainers/" A "/config.v2.json", cases[i].store);
+		write_docker(fake, path, A, "/mine");
+		assert_resolves(fake,
+				"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" A
+				".scope",
+				cases[i].is_found ? "container id=" A " name=mine runtime=docker "
+						    "image=nginx:1 source=docker-config"
+						  : "container id=" A " runtime=docker unresolved");
+		fake_unlink(fake, cases[i].store);
+	}
 }
 
 /* Names that cri-dockerd makes count where the path has the same pod, and only there. */
@@ -1108,10 +1178,12 @@ int main(void)
 		TEST(test_containerd_state_roots),
 		TEST(test_containerd_before_1_5),
 		TEST(test_containerd_other_clients),
+		TEST(test_containerd_rootless),
 		TEST(test_docker),
 		TEST(test_docker_places),
 		TEST(test_docker_roots),
 		TEST(test_docker_rootless),
+		TEST(test_docker_rootless_moved),
 		TEST(test_cri_dockerd),
 		TEST(test_crio),
 		TEST(test_podman),
