@@ -455,7 +455,7 @@ static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mo
 	return 0;
 }
 
-static bool is_in_initial_namespace(void)
+bool cgroup_namespace_is_initial(void)
 {
 	struct stat ns;
 
@@ -470,7 +470,7 @@ static void find_prefix(struct cgroup_tree *tree, const char *view)
 {
 	if (tree->root_id == 1 || !view || strcmp(view, "/") == 0 || has_dotdot(view))
 		return;
-	if (!is_in_initial_namespace())
+	if (!cgroup_namespace_is_initial())
 		return;
 	if (strlen(view) < sizeof(tree->prefix))
 		strcpy(tree->prefix, view);
@@ -592,12 +592,6 @@ int cgroup_tree_namespace_root(struct cgroup_tree *tree, char *ret, size_t size)
 	size_t n, n_seen;
 	int r;
 
-	if (is_in_initial_namespace()) {
-		snprintf(ret, size, "/");
-		return 0;
-	}
-	if (!tree)
-		return -ENODATA;
 	r = own_path(tree, seen, sizeof(seen));
 	if (r < 0)
 		return r;

@@ -89,10 +89,14 @@ bool cgroup_tree_is_whole(const struct cgroup_tree *tree);
 const char *cgroup_tree_prefix(const struct cgroup_tree *tree);
 
 /*
- * The path, in this tree, of the cgroup that /proc calls "/" when we read it: the root of our own
- * cgroup namespace. In the initial one it is "/", from the hierarchy's root; in another it takes a
- * walk of the whole tree to find ourselves. Returns 0; -ENODATA if we are not in sight; or another
- * -errno. @tree may be NULL: then there is no sight but of the initial one.
+ * What /proc says of a process's cgroup is relative to the root of the cgroup namespace of who
+ * reads it, ours. In the initial one that is the hierarchy's root.
+ */
+bool cgroup_namespace_is_initial(void);
+
+/*
+ * The path, in this tree, of the root of our own cgroup namespace, which takes a walk of the whole
+ * tree to find ourselves. Returns 0; -ENODATA if we are not in sight; or another -errno.
  */
 int cgroup_tree_namespace_root(struct cgroup_tree *tree, char *ret, size_t size);
 

