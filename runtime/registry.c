@@ -5,7 +5,7 @@
 
 /* Docker before containerd, which runs Docker's containers as well but does not know their names.
  */
-const struct runtime *const runtimes[] = {
+const struct runtime *const runtimes[RUNTIMES_MAX + 1] = {
 	&docker_runtime,      &containerd_runtime,   &crio_runtime,
 	&podman_runtime,      &lxc_runtime,	     &nspawn_runtime,
 	&libvirt_lxc_runtime, &libvirt_qemu_runtime, NULL,

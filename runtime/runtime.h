@@ -75,7 +75,8 @@ struct runtime {
 void container_done(struct container *container);
 
 /* In the order in which they are asked. Ends with NULL. */
-extern const struct runtime *const runtimes[];
+#define RUNTIMES_MAX 8
+extern const struct runtime *const runtimes[RUNTIMES_MAX + 1];
 
 /*
  * The kubelet's logs: names for what lies directly below a pod, whichever runtime runs it. They

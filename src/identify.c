@@ -49,21 +49,30 @@ static bool is_slice(const char *name, size_t len)
 	return len > 6 && memcmp(name + len - 6, ".slice", 6) == 0;
 }
 
+/* Whether the component @name may be a directory of a runtime's; a copy of it in @ret then. */
+static bool take_name(const char *name, size_t len, char ret[static CONTAINER_ID_MAX + 1])
+{
+	if (len == 0 || len > CONTAINER_ID_MAX)
+		return false;
+	memcpy(ret, name, len);
+	ret[len] = 0;
+	return host_root_id_is_safe(ret);
+}
+
 /*
  * With the cgroupfs driver plain containerd uses "/<namespace>/<id>" with any name for an id,
  * which looks like everything else, so only its state can tell.
  */
 static bool guess_plain(const char *path, const struct cgroup_parse *parse, struct candidate *ret)
 {
+	char namespace[CONTAINER_ID_MAX + 1];
 	size_t at = 0, start, len;
 
 	len = component(path, &at);
-	if (len == 0 || is_slice(path + at, len))
+	if (is_slice(path + at, len) || !take_name(path + at, len, namespace))
 		return false;
 	start = at + len;
 	len = component(path, &start);
-	if (len == 0 || len > CONTAINER_ID_MAX)
-		return false;
 	if (parse->n_links > 0 && parse->links[0].start <= start)
 		return false;
 	if (parse->pod_end > 0 && parse->pod_end <= start + len)
@@ -71,8 +80,7 @@ static bool guess_plain(const char *path, const struct cgroup_parse *parse, stru
 
 	*ret = (struct candidate){ .link = { .start = start, .end = start + len },
 				   .is_guess = true };
-	memcpy(ret->link.id, path + start, len);
-	return host_root_id_is_safe(ret->link.id) && !state_id_is_hash(ret->link.id);
+	return take_name(path + start, len, ret->link.id) && !state_id_is_hash(ret->link.id);
 }
 
 /* What a user made below their own service manager is their word only. */
@@ -108,13 +116,17 @@ size_t identify_candidates(const char *path, const struct cgroup_parse *parse,
 	return n;
 }
 
+_Static_assert(sizeof(((struct resolve_trace *)NULL)->attempts) / sizeof(struct resolve_attempt) >=
+		       CANDIDATES_MAX * RUNTIMES_MAX + 1,
+	       "there is room for all that is asked, and for the kubelet");
+
 static void note(struct resolve_trace *trace, const char *source, const char *id, int error)
 {
 	struct resolve_attempt *attempt;
 	char *answer;
 	size_t size;
 
-	if (!trace || trace->n_attempts == sizeof(trace->attempts) / sizeof(trace->attempts[0]))
+	if (!trace)
 		return;
 	attempt = &trace->attempts[trace->n_attempts++];
 	answer = attempt->answer;

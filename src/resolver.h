@@ -78,7 +78,7 @@ struct resolve_attempt {
 	char answer[192];
 };
 struct resolve_trace {
-	struct resolve_attempt attempts[32];
+	struct resolve_attempt attempts[80]; /* all that there can be */
 	size_t n_attempts;
 	/* The ids of all links that the text has, outermost first. */
 	char chain[CGROUP_LINKS_MAX][CONTAINER_ID_MAX + 1];

@@ -212,6 +212,12 @@ static void test_containerd_other_clients(void **state)
 	/* Nothing else of that form is one. */
 	assert_resolves(fake, "/default/redis2", "unknown unresolved");
 	assert_resolves(fake, "/default/../redis1", "unknown unresolved");
+	/* Nor is any namespace but one by its own name. */
+	write_cri(fake, "/run/containerd/io.containerd.runtime.v2.task/x/config.json", "", "");
+	write_cri(fake, "/run/containerd/io.containerd.runtime.v2.task/a b/x/config.json", "", "");
+	assert_resolves(fake, "/../x", "unknown unresolved");
+	assert_resolves(fake, "/./x", "unknown unresolved");
+	assert_resolves(fake, "/a b/x", "unknown unresolved");
 	assert_resolves(fake, "/other/redis1", "unknown unresolved");
 	assert_resolves(fake, "/default/some_short_id.service",
 			"unit unit=default/some_short_id.service");
@@ -1152,6 +1158,27 @@ static void test_keys(void **state)
 	}
 }
 
+/* However many are asked, it is all there: whoever may have the outermost name, and then all of
+ * eight. */
+static void test_long_trace(void **state)
+{
+	static const char *const ids[] = { A, B, CONTAINER, SANDBOX };
+	struct fake_root *fake = *state;
+	struct resolver *resolver = NULL;
+	struct resolve_trace trace;
+	struct identity identity;
+	char path[1024] = "/a/b/kubepods/pod" POD;
+
+	for (size_t i = 0; i < 8; i++)
+		sprintf(path + strlen(path), "/docker/%zu%.63s", i, ids[i % 4]);
+	assert_int_equal(resolver_new(fake->root, NULL, &resolver), 0);
+	assert_int_equal(resolver_resolve_path(resolver, path, &identity, &trace), 0);
+	assert_int_equal(trace.n_chain, 8);
+	assert_int_equal(trace.n_attempts, 1 + 8 * 4 + 1);
+	identity_done(&identity);
+	resolver_free(resolver);
+}
+
 static void test_trace(void **state)
 {
 	struct fake_root *fake = *state;
@@ -1205,6 +1232,7 @@ int main(void)
 		TEST(test_names_path),
 		TEST(test_keys),
 		TEST(test_trace),
+		TEST(test_long_trace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
