@@ -54,6 +54,7 @@ static void group_free(struct group *group)
 {
 	free(group->labels);
 	free(group->series);
+	free(group->flights);
 	free(group->seen);
 	free(group);
 }
@@ -475,11 +476,63 @@ static void add_stats(struct series *series, const struct call_stats *stats)
 	}
 }
 
+static struct flight *find_flight(const struct group *group, const char *call)
+{
+	for (uint32_t i = 0; i < group->n_flights; i++) {
+		if (strcmp(group->flights[i].call, call) == 0)
+			return &group->flights[i];
+	}
+	return NULL;
+}
+
+/* Where a call in flight goes: by its name, or "other". NULL without memory. */
+static struct flight *take_flight(struct group *group, uint32_t nr, uint32_t abi)
+{
+	char buffer[SYSCALL_NAME_MAX];
+	const char *call = syscall_name(nr, abi, buffer);
+	struct flight *flight = find_flight(group, call);
+
+	if (!flight && group->n_flights >= FLIGHTS_OWN_MAX) {
+		call = OTHER;
+		flight = find_flight(group, call);
+	}
+	if (flight)
+		return flight;
+	if (!group->flights)
+		group->flights = calloc(FLIGHTS_OWN_MAX + 1, sizeof(*group->flights));
+	if (!group->flights)
+		return NULL;
+	flight = &group->flights[group->n_flights++];
+	*flight = (struct flight){ 0 };
+	snprintf(flight->call, sizeof(flight->call), "%s", call);
+	return flight;
+}
+
+/* Those that wait by design, or those that do not. */
+static int add_flights(struct group *group, const struct report_container *container, bool waits)
+{
+	for (uint32_t i = 0; i < container->n_in_flight; i++) {
+		const struct snapshot_in_flight *call = container->in_flight[i];
+		struct flight *flight;
+
+		if (syscall_is_wait(call->nr, call->abi) != waits)
+			continue;
+		flight = take_flight(group, call->nr, call->abi);
+		if (!flight)
+			return -ENOMEM;
+		flight->n++;
+		if (call->age_ns > flight->oldest_ns)
+			flight->oldest_ns = call->age_ns;
+	}
+	return 0;
+}
+
 static int add_container(struct metrics *metrics, const struct report_container *container)
 {
 	struct group *group = group_of(metrics, container->identity);
 	struct series *series;
 	bool scarce;
+	int r;
 
 	if (!group)
 		return -ENOMEM;
@@ -492,28 +545,15 @@ static int add_container(struct metrics *metrics, const struct report_container 
 			return -ENOMEM;
 		add_stats(series, call->stats);
 	}
-	for (uint32_t i = 0; i < container->n_in_flight; i++) {
-		const struct snapshot_in_flight *call = container->in_flight[i];
-
-		series = take_series(metrics, group, call->nr, call->abi, scarce);
-		if (!series)
-			return -ENOMEM;
-		series->in_flight++;
-		if (call->age_ns > series->oldest_ns)
-			series->oldest_ns = call->age_ns;
-	}
-	return 0;
+	r = add_flights(group, container, false);
+	return r == 0 ? add_flights(group, container, true) : r;
 }
 
 static void forget_in_flight(struct metrics *metrics)
 {
 	for (struct list *item = metrics->all_groups.next; item != &metrics->all_groups;
-	     item = item->next) {
-		struct group *group = container_of(item, struct group, all);
-
-		for (uint32_t i = 0; i < group->n_series; i++)
-			group->series[i].in_flight = group->series[i].oldest_ns = 0;
-	}
+	     item = item->next)
+		container_of(item, struct group, all)->n_flights = 0;
 }
 
 /*

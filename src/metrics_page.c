@@ -144,7 +144,7 @@ static void add_single_s(struct page *page, const char *name, const char *type, 
 
 /* name + suffix{labels of the group, the call[, le]} and a blank. */
 static bool add_series_name(struct page *page, const char *name, const char *suffix,
-			    const struct group *group, const struct series *series, const char *le)
+			    const struct group *group, const char *call, const char *le)
 {
 	struct line *line = &page->line;
 
@@ -155,7 +155,7 @@ static bool add_series_name(struct page *page, const char *name, const char *suf
 	line_add(line, "{");
 	line_add(line, group->labels);
 	line_add(line, ",syscall=\"");
-	line_add(line, series->call);
+	line_add(line, call);
 	if (le) {
 		line_add(line, "\",le=\"");
 		line_add(line, le);
@@ -165,19 +165,19 @@ static bool add_series_name(struct page *page, const char *name, const char *suf
 }
 
 static void add_series_uint(struct page *page, const char *name, const char *suffix,
-			    const struct group *group, const struct series *series, const char *le,
+			    const struct group *group, const char *call, const char *le,
 			    uint64_t value)
 {
-	if (!add_series_name(page, name, suffix, group, series, le))
+	if (!add_series_name(page, name, suffix, group, call, le))
 		return;
 	line_add_uint(&page->line, value);
 	line_add(&page->line, "\n");
 }
 
 static void add_series_s(struct page *page, const char *name, const char *suffix,
-			 const struct group *group, const struct series *series, uint64_t ns)
+			 const struct group *group, const char *call, uint64_t ns)
 {
-	if (!add_series_name(page, name, suffix, group, series, NULL))
+	if (!add_series_name(page, name, suffix, group, call, NULL))
 		return;
 	add_value_s(&page->line, ns);
 	line_add(&page->line, "\n");
@@ -186,13 +186,13 @@ static void add_series_s(struct page *page, const char *name, const char *suffix
 static void add_count(struct page *page, const char *name, const struct group *group,
 		      const struct series *series)
 {
-	add_series_uint(page, name, "", group, series, NULL, series->count);
+	add_series_uint(page, name, "", group, series->call, NULL, series->count);
 }
 
 static void add_errors(struct page *page, const char *name, const struct group *group,
 		       const struct series *series)
 {
-	add_series_uint(page, name, "", group, series, NULL, series->errors);
+	add_series_uint(page, name, "", group, series->call, NULL, series->errors);
 }
 
 /* Few calls are ever denied or move bytes: those that never did have no series. */
@@ -200,14 +200,14 @@ static void add_denied(struct page *page, const char *name, const struct group *
 		       const struct series *series)
 {
 	if (series->denied)
-		add_series_uint(page, name, "", group, series, NULL, series->denied);
+		add_series_uint(page, name, "", group, series->call, NULL, series->denied);
 }
 
 static void add_bytes(struct page *page, const char *name, const struct group *group,
 		      const struct series *series)
 {
 	if (series->bytes)
-		add_series_uint(page, name, "", group, series, NULL, series->bytes);
+		add_series_uint(page, name, "", group, series->call, NULL, series->bytes);
 }
 
 static void add_duration(struct page *page, const char *name, const struct group *group,
@@ -219,24 +219,10 @@ static void add_duration(struct page *page, const char *name, const struct group
 		return;
 	for (size_t le = 0; le < N_LES; le++) {
 		sum += series->buckets[le];
-		add_series_uint(page, name, "_bucket", group, series, les[le], sum);
+		add_series_uint(page, name, "_bucket", group, series->call, les[le], sum);
 	}
-	add_series_s(page, name, "_sum", group, series, series->time_ns);
-	add_series_uint(page, name, "_count", group, series, NULL, series->timed);
-}
-
-static void add_in_flight(struct page *page, const char *name, const struct group *group,
-			  const struct series *series)
-{
-	if (series->in_flight)
-		add_series_uint(page, name, "", group, series, NULL, series->in_flight);
-}
-
-static void add_oldest(struct page *page, const char *name, const struct group *group,
-		       const struct series *series)
-{
-	if (series->in_flight)
-		add_series_s(page, name, "", group, series, series->oldest_ns);
+	add_series_s(page, name, "_sum", group, series->call, series->time_ns);
+	add_series_uint(page, name, "_count", group, series->call, NULL, series->timed);
 }
 
 static const struct family {
@@ -257,11 +243,6 @@ static const struct family {
 	  "Bytes that calls which transfer data have moved, by what they returned.", add_bytes },
 	{ "cgscope_syscall_duration_seconds", "histogram", "Time from entry to return.",
 	  add_duration },
-	{ "cgscope_syscalls_in_flight", "gauge",
-	  "System calls that have not returned for at least --in-flight milliseconds.",
-	  add_in_flight },
-	{ "cgscope_syscall_in_flight_oldest_seconds", "gauge",
-	  "Age of the oldest call of cgscope_syscalls_in_flight.", add_oldest },
 };
 
 static void add_family(struct page *page, const struct metrics *metrics,
@@ -275,6 +256,39 @@ static void add_family(struct page *page, const struct metrics *metrics,
 		for (uint32_t i = 0; i < group->n_series; i++)
 			family->add(page, family->name, group, &group->series[i]);
 	}
+}
+
+/* What is not there has no series, so that the page is not twice as long for nothing. */
+static void add_flights(struct page *page, const struct metrics *metrics, const char *name,
+			bool oldest)
+{
+	for (struct list *item = metrics->all_groups.next; item != &metrics->all_groups;
+	     item = item->next) {
+		const struct group *group = container_of(item, struct group, all);
+
+		for (uint32_t i = 0; i < group->n_flights; i++) {
+			const struct flight *flight = &group->flights[i];
+
+			if (oldest)
+				add_series_s(page, name, "", group, flight->call,
+					     flight->oldest_ns);
+			else
+				add_series_uint(page, name, "", group, flight->call, NULL,
+						flight->n);
+		}
+	}
+}
+
+static void add_in_flight(struct page *page, const struct metrics *metrics)
+{
+	static const char number[] = "cgscope_syscalls_in_flight";
+	static const char oldest[] = "cgscope_syscall_in_flight_oldest_seconds";
+
+	add_head(page, number, "gauge",
+		 "System calls that have not returned for at least --in-flight milliseconds.");
+	add_flights(page, metrics, number, false);
+	add_head(page, oldest, "gauge", "Age of the oldest call of cgscope_syscalls_in_flight.");
+	add_flights(page, metrics, oldest, true);
 }
 
 /* One for a group: with two the labels would no longer say which, and no query could join it. */
@@ -392,6 +406,7 @@ int metrics_render(struct metrics *metrics, const struct metrics_self *self, cha
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		add_family(&page, metrics, &families[i]);
+	add_in_flight(&page, metrics);
 	add_container_info(&page, metrics);
 	add_self(&page, metrics, self);
 	add_process(&page, &self->process);

@@ -39,9 +39,20 @@ struct series {
 	uint64_t time_ns;
 	uint64_t timed;
 	uint64_t buckets[N_LES]; /* not cumulative */
-	uint64_t in_flight;	 /* at the end of the last interval */
+};
+
+/* The calls of one name that had not returned at the end of the last interval. */
+struct flight {
+	char call[SYSCALL_NAME_MAX];
+	uint64_t n;
 	uint64_t oldest_ns;
 };
+
+/*
+ * A call that hangs has to be seen by its name, and is rarely one of the most frequent. So names in
+ * flight do not depend on who has series, and have a bound of their own; the rest is "other".
+ */
+#define FLIGHTS_OWN_MAX 8
 
 /* A call without a series of its own, and when it was first seen. */
 struct seen_call {
@@ -59,6 +70,8 @@ struct group {
 	uint32_t n_series;
 	uint32_t n_own; /* all but that of "other" */
 	uint32_t series_size;
+	struct flight *flights; /* FLIGHTS_OWN_MAX and "other"; NULL as long as there was none */
+	uint32_t n_flights;
 	struct seen_call *seen; /* NULL as long as there was no want of series */
 	uint32_t n_seen;
 	uint32_t n_members;

@@ -35,8 +35,8 @@ struct made {
 	struct report_call calls[ROWS_MAX];
 	struct call_stats stats[ROWS_MAX];
 	const struct report_call *rows[ROWS_MAX];
-	struct snapshot_in_flight in_flight[4];
-	const struct snapshot_in_flight *in_flight_rows[4];
+	struct snapshot_in_flight in_flight[ROWS_MAX];
+	const struct snapshot_in_flight *in_flight_rows[ROWS_MAX];
 };
 
 static bool exists(const char *path, void *data)
@@ -637,6 +637,63 @@ static void test_in_flight_ends(void **state)
 	scene_done(&scene);
 }
 
+/* A call that does not return has its name, however many others have series of their own. */
+static void test_in_flight_keeps_its_name(void **state)
+{
+	struct made app;
+	struct scene scene;
+
+	scene_init(&scene, 2);
+	made_init(&app, &web);
+	made_call(&app, SYS_read, CALL_ABI_NATIVE, 1);
+	made_call(&app, SYS_write, CALL_ABI_NATIVE, 1);
+	INTERVAL(&scene, &app);
+	INTERVAL(&scene, &app);
+	made_call(&app, SYS_openat, CALL_ABI_NATIVE, 1);
+	made_in_flight(&app, SYS_fsync, 5 * S);
+	made_in_flight(&app, SYS_futex, 4 * S);
+	made_in_flight(&app, SYS_fsync, 3 * S);
+	INTERVAL(&scene, &app);
+	assert_value(&scene, "cgscope_syscalls_in_flight" WEB("fsync"), 2);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("fsync"), 5);
+	assert_value(&scene, "cgscope_syscalls_in_flight" WEB("futex"), 1);
+	assert_value(&scene, "cgscope_syscalls_in_flight" WEB("other"), -1);
+	/* It is none of those that are counted. */
+	assert_value(&scene, "cgscope_syscalls_total" WEB("fsync"), -1);
+	assert_value(&scene, "cgscope_syscalls_total" WEB("other"), 1);
+	scene_done(&scene);
+}
+
+/* Eight names; beyond these those that wait by design go first. */
+static void test_in_flight_names_are_bounded(void **state)
+{
+	static const uint32_t calls[] = { SYS_fsync,	 SYS_openat, SYS_close,
+					  SYS_renameat2, SYS_statx,  SYS_mount,
+					  SYS_read,	 SYS_write,  SYS_ftruncate };
+	struct made app;
+	struct scene scene;
+
+	scene_init(&scene, 30);
+	made_init(&app, &web);
+	made_in_flight(&app, SYS_futex, 90 * S);
+	made_in_flight(&app, SYS_ppoll, 80 * S);
+	for (size_t i = 0; i < 7; i++)
+		made_in_flight(&app, calls[i], (70 - i) * S);
+	INTERVAL(&scene, &app);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("futex"), 90);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("read"), 64);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("other"), 80);
+	for (size_t i = 7; i < 9; i++)
+		made_in_flight(&app, calls[i], (70 - i) * S);
+	INTERVAL(&scene, &app);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("write"), 63);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("ftruncate"), -1);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("futex"), -1);
+	assert_value(&scene, "cgscope_syscall_in_flight_oldest_seconds" WEB("other"), 90);
+	assert_value(&scene, "cgscope_syscalls_in_flight" WEB("other"), 3);
+	scene_done(&scene);
+}
+
 /* Longer intervals than one in a second are not needed to look for the ended. */
 static void test_short_intervals(void **state)
 {
@@ -767,6 +824,8 @@ int main(void)
 		cmocka_unit_test(test_resolved_late),
 		cmocka_unit_test(test_renamed),
 		cmocka_unit_test(test_in_flight_ends),
+		cmocka_unit_test(test_in_flight_keeps_its_name),
+		cmocka_unit_test(test_in_flight_names_are_bounded),
 		cmocka_unit_test(test_short_intervals),
 		cmocka_unit_test(test_unresolved),
 		cmocka_unit_test(test_too_many),
