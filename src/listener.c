@@ -74,7 +74,6 @@ struct listener {
 	pthread_mutex_t lock; /* all below */
 	struct page *page;
 	uint64_t served;
-	uint64_t served_before;
 	uint64_t interval_ns;
 	uint64_t n_intervals;
 	uint64_t last_interval_ns;	  /* or the start, as long as there was none */
@@ -291,12 +290,8 @@ static void on_completed(void *data, struct MHD_Connection *connection, void **r
 	if (number == 0 || how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		return;
 	pthread_mutex_lock(&listener->lock);
-	if (number >= listener->served) {
-		listener->served_before = listener->served;
+	if (number > listener->served)
 		listener->served = number;
-	} else if (number > listener->served_before) {
-		listener->served_before = number;
-	}
 	pthread_mutex_unlock(&listener->lock);
 }
 
@@ -529,12 +524,14 @@ int listener_publish(struct listener *listener, char *text, size_t n, uint64_t n
 	return 0;
 }
 
-void listener_served(struct listener *listener, uint64_t *ret_last, uint64_t *ret_last_but_one)
+uint64_t listener_served(struct listener *listener)
 {
+	uint64_t served;
+
 	pthread_mutex_lock(&listener->lock);
-	*ret_last = listener->served;
-	*ret_last_but_one = listener->served_before;
+	served = listener->served;
 	pthread_mutex_unlock(&listener->lock);
+	return served;
 }
 
 void listener_stop_asking(struct listener *listener)

@@ -49,8 +49,8 @@ bool listener_has_room(struct listener *listener);
  */
 int listener_publish(struct listener *listener, char *text, size_t n, uint64_t number);
 
-/* The numbers of the pages of the last two scrapes that were answered in full; 0: none. */
-void listener_served(struct listener *listener, uint64_t *ret_last, uint64_t *ret_last_but_one);
+/* The number of the last page of which a scrape was answered in full; 0: none. */
+uint64_t listener_served(struct listener *listener);
 
 /* For /readyz and /healthz: an interval is out. */
 void listener_interval_out(struct listener *listener);

@@ -26,8 +26,11 @@
 /* Members are looked for in the file system no more often. */
 #define SWEEP_NS NSEC_PER_SEC
 
-/* What is gone stays so much longer: for a second Prometheus, and if nobody scrapes at all. */
-#define KEEP_SCRAPED_NS	  (60 * NSEC_PER_SEC)
+/*
+ * What is gone stays so much longer: for all who scrape once a minute, whoever else has done so in
+ * between, and if nobody scrapes at all.
+ */
+#define KEEP_SCRAPED_NS	  (90 * NSEC_PER_SEC)
 #define KEEP_UNSCRAPED_NS (600 * NSEC_PER_SEC)
 
 #define OTHER "other"
@@ -53,6 +56,7 @@ static void member_freep(struct member **member)
 static void group_free(struct group *group)
 {
 	free(group->labels);
+	free(group->last_info);
 	free(group->series);
 	free(group->flights);
 	free(group->seen);
@@ -217,6 +221,24 @@ static struct group *take_group(struct metrics *metrics, const char *labels)
 	return add_group(metrics, labels);
 }
 
+/* The latest of those that have an id to show; NULL: none has. */
+static const struct member *find_newest(const struct metrics *metrics, const struct group *group)
+{
+	const struct member *newest = NULL;
+
+	if (group->n_members == 0)
+		return NULL;
+	for (struct list *item = metrics->all_members.next; item != &metrics->all_members;
+	     item = item->next) {
+		const struct member *member = container_of(item, struct member, all);
+
+		if (member->group == group && member->container_id &&
+		    (!newest || member->n_joined > newest->n_joined))
+			newest = member;
+	}
+	return newest;
+}
+
 static void leave_group(struct metrics *metrics, struct member *member)
 {
 	struct group *group = member->group;
@@ -224,20 +246,33 @@ static void leave_group(struct metrics *metrics, struct member *member)
 	if (!group)
 		return;
 	member->group = NULL;
-	if (group->newest == member)
-		group->newest = NULL;
 	if (--group->n_members == 0 && !group->is_permanent) {
 		group->final_page = metrics->n_pages + 1;
 		group->final_ns = metrics->elapsed_ns;
 	}
+	if (group->newest == member)
+		group->newest = find_newest(metrics, group);
 }
 
-static void join_group(struct member *member, struct group *group)
+static void join_group(struct metrics *metrics, struct member *member, struct group *group)
 {
 	member->group = group;
+	member->n_joined = ++metrics->n_joins;
 	group->n_members++;
-	group->newest = member;
+	if (member->container_id)
+		group->newest = member;
 	group->final_page = 0;
+}
+
+/* The last values are joined to a description for as long as they are there. */
+static void keep_info(struct member *member)
+{
+	struct group *group = member->group;
+
+	if (!group || group->newest != member)
+		return;
+	free(group->last_info);
+	group->last_info = TAKE_PTR(member->info);
 }
 
 static void end_member(struct metrics *metrics, struct member *member)
@@ -342,10 +377,11 @@ static struct group *group_of_container(struct metrics *metrics, const struct id
 		return NULL;
 	if (member->group != group) {
 		leave_group(metrics, member);
-		join_group(member, group);
+		join_group(metrics, member, group);
 	}
 	member->seen_interval = metrics->n_intervals;
 	member->cgroup_id = identity->cgroup_id;
+	member->is_container = identity->kind == IDENTITY_CONTAINER;
 	member->is_resolved = identity->resolved;
 	return describe(member, line.data, identity) == 0 ? group : NULL;
 }
@@ -577,26 +613,26 @@ static void sweep_members(struct metrics *metrics, const struct metrics_cgroups 
 		if (!member->is_resolved && !is_gone)
 			member->is_resolved =
 				cgroups->is_resolved(member->cgroup_id, cgroups->data);
-		if (is_gone && member->was_gone && member->seen_interval != metrics->n_intervals)
-			end_member(metrics, member);
-		else
+		if (!is_gone || !member->was_gone ||
+		    member->seen_interval == metrics->n_intervals) {
 			member->was_gone = is_gone;
+			continue;
+		}
+		keep_info(member);
+		end_member(metrics, member);
 	}
 }
 
-static bool is_over(const struct metrics *metrics, const struct group *group,
-		    const struct metrics_served *served)
+static bool is_over(const struct metrics *metrics, const struct group *group, uint64_t served)
 {
 	uint64_t age_ns = metrics->elapsed_ns - group->final_ns;
 
 	if (group->final_page == 0)
 		return false;
-	return served->last_but_one >= group->final_page ||
-	       (served->last >= group->final_page && age_ns >= KEEP_SCRAPED_NS) ||
-	       age_ns >= KEEP_UNSCRAPED_NS;
+	return age_ns >= (served >= group->final_page ? KEEP_SCRAPED_NS : KEEP_UNSCRAPED_NS);
 }
 
-static void drop_ended_groups(struct metrics *metrics, const struct metrics_served *served)
+static void drop_ended_groups(struct metrics *metrics, uint64_t served)
 {
 	struct list *item, *next;
 
@@ -609,8 +645,8 @@ static void drop_ended_groups(struct metrics *metrics, const struct metrics_serv
 	}
 }
 
-int metrics_add(struct metrics *metrics, const struct report *report,
-		const struct metrics_served *served, const struct metrics_cgroups *cgroups)
+int metrics_add(struct metrics *metrics, const struct report *report, uint64_t served,
+		const struct metrics_cgroups *cgroups)
 {
 	int result = 0;
 

@@ -6,7 +6,7 @@
  * A series is known by its labels, so containers with the same namespace, pod and container name
  * share theirs: a restarted container goes on counting where the one before it ended. Processes in
  * no container are summed under empty labels. A container's series end after it: once a page with
- * their last values was scraped twice, or once and a minute has passed, or ten minutes have.
+ * their last values was scraped and a minute and a half have passed, or ten minutes have.
  */
 #pragma once
 
@@ -36,12 +36,6 @@ struct metrics_self {
 	struct metrics_process process;
 };
 
-/* The numbers of the last two pages of which a scrape was answered in full; 0: none. */
-struct metrics_served {
-	uint64_t last;
-	uint64_t last_but_one;
-};
-
 /* What is asked about the containers that have series, at most once a second. */
 struct metrics_cgroups {
 	bool (*exists)(const char *path, void *data);
@@ -59,11 +53,12 @@ void metrics_free(struct metrics *metrics);
 
 /*
  * Adds one interval. @report must be by container and whole, without --top: calls get their own
- * series in the order of its rows, half of which are kept for those that come again. Returns 0 or
- * -ENOMEM; then what did not fit is missing.
+ * series in the order of its rows, half of which are kept for those that come again. @served is the
+ * number of the last page of which a scrape was answered in full; 0: none. Returns 0 or -ENOMEM;
+ * then what did not fit is missing.
  */
-int metrics_add(struct metrics *metrics, const struct report *report,
-		const struct metrics_served *served, const struct metrics_cgroups *cgroups);
+int metrics_add(struct metrics *metrics, const struct report *report, uint64_t served,
+		const struct metrics_cgroups *cgroups);
 
 /*
  * Prints all series to a buffer of *@ret_n bytes, to be freed, and numbers the pages from 1.

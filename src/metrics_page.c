@@ -302,8 +302,10 @@ static void add_container_info(struct page *page, const struct metrics *metrics)
 	     item = item->next) {
 		const struct group *group = container_of(item, struct group, all);
 
-		if (group->newest && group->newest->container_id && !group->is_permanent)
-			add_uint(page, name, group->newest->info, 1);
+		const char *info = group->newest ? group->newest->info : group->last_info;
+
+		if (info && !group->is_permanent)
+			add_uint(page, name, info, 1);
 	}
 }
 
@@ -339,23 +341,29 @@ static void add_lost(struct page *page, const struct metrics *metrics)
 		   metrics->lost[LOSS_BYTES_UNREAD]);
 }
 
-/* Of those that cgscope_containers counts, so that one can be held against the other. */
-static uint64_t count_unresolved(const struct metrics *metrics)
+/* All, and those without a name: one can be held against the other. */
+static void count_containers(const struct metrics *metrics, uint64_t *ret_n,
+			     uint64_t *ret_n_unresolved)
 {
-	uint64_t n = 0;
+	uint64_t n = 0, n_unresolved = 0;
 
 	for (const struct list *item = metrics->all_members.next; item != &metrics->all_members;
 	     item = item->next) {
 		const struct member *member = container_of(item, struct member, all);
 
-		n += !member->is_resolved;
+		n += member->is_container;
+		n_unresolved += member->is_container && !member->is_resolved;
 	}
-	return n;
+	*ret_n = n;
+	*ret_n_unresolved = n_unresolved;
 }
 
 static void add_self(struct page *page, const struct metrics *metrics,
 		     const struct metrics_self *self)
 {
+	uint64_t n_containers, n_unresolved;
+
+	count_containers(metrics, &n_containers, &n_unresolved);
 	add_build(page, self);
 	add_single(page, "cgscope_attached", "gauge",
 		   "Whether all programs that count are attached.", self->attached);
@@ -363,11 +371,11 @@ static void add_self(struct page *page, const struct metrics *metrics,
 		   metrics->n_intervals);
 	add_lost(page, metrics);
 	add_single(page, "cgscope_containers", "gauge",
-		   "Containers that are there and have made a call since cgscope started.",
-		   metrics->members.n);
+		   "Containers, sandboxes of pods not counted, that are there and have made a call "
+		   "since cgscope started.",
+		   n_containers);
 	add_single(page, "cgscope_unresolved_containers", "gauge",
-		   "Those of cgscope_containers that are known by their id only.",
-		   count_unresolved(metrics));
+		   "Those of cgscope_containers that are known by their id only.", n_unresolved);
 	if (!self->bpf_runs)
 		return;
 	add_single_s(page, "cgscope_bpf_run_time_seconds_total", "counter",

@@ -76,7 +76,8 @@ struct group {
 	uint32_t n_seen;
 	uint32_t n_members;
 	bool is_permanent;
-	const struct member *newest; /* whose id and image are shown */
+	const struct member *newest; /* whose id and image are shown; NULL: nobody's, or */
+	char *last_info;	     /* those of one that ended */
 	uint64_t final_page;	     /* the first with the last values; 0: they are not known yet */
 	uint64_t final_ns;
 };
@@ -91,6 +92,8 @@ struct member {
 	char *info; /* the labels of cgscope_container_info */
 	uint64_t cgroup_id;
 	uint64_t seen_interval;
+	uint64_t n_joined; /* ascending, over all groups */
+	bool is_container; /* not a pod's sandbox, nor the rest of a pod */
 	bool is_resolved;
 	bool was_gone; /* when last looked for */
 };
@@ -108,6 +111,7 @@ struct metrics {
 	struct group *own;   /* processes in no container; NULL until there is one */
 	struct group *other; /* containers beyond GROUPS_MAX */
 	size_t n_series;
+	uint64_t n_joins;
 	uint64_t n_pages;
 	size_t page_hint;
 };

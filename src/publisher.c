@@ -102,7 +102,7 @@ int publisher_add(struct publisher *publisher, const struct snapshot *snapshot,
 		  const struct report_source *source, const struct report *report)
 {
 	_cleanup_(report_freep) struct report *whole = NULL;
-	struct metrics_served served;
+	uint64_t served;
 	struct options options;
 	int r;
 
@@ -117,8 +117,8 @@ int publisher_add(struct publisher *publisher, const struct snapshot *snapshot,
 			return r;
 		report = whole;
 	}
-	listener_served(publisher->listener, &served.last, &served.last_but_one);
-	r = metrics_add(publisher->metrics, report, &served, &publisher->cgroups);
+	served = listener_served(publisher->listener);
+	r = metrics_add(publisher->metrics, report, served, &publisher->cgroups);
 	if (r == 0)
 		r = publish(publisher);
 	if (r < 0)

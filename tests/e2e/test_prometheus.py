@@ -41,11 +41,20 @@ class Scraped(unittest.TestCase):
         cls.prometheus = tools.Prometheus(cls.port)
         cls.prometheus.__enter__()
         cls.addClassCleanup(cls.prometheus.__exit__)
+        # What has to be gone in the end: waited for once, since it takes a minute and a half.
+        cls.ended = []
 
-    def wait_ended(self, selector):
-        """Until Prometheus has noticed that the series are gone."""
-        self.prometheus.wait(lambda: not self.prometheus.query(f'cgscope_syscalls_total{selector}'),
-                             f'{selector}: gone')
+    def check_ended(self, selector):
+        """Once a container is gone: its series stay with their last values, and test_series_end sees them go."""
+        self.ended.append(selector)
+
+    def test_series_end(self):
+        """The last one by its name, of the containers of all others."""
+        self.assertTrue(self.ended)
+        for selector in self.ended:
+            self.prometheus.wait(lambda s=selector: not self.prometheus.query(f'cgscope_syscalls_total{s}'),
+                                 f'{selector}: gone', 150)
+            self.assertEqual(self.prometheus.query(f'cgscope_container_info{selector}'), [])
 
     def test_counts_of_what_came_and_went(self):
         """All containers end in between; what is left in Prometheus is the truth, then nothing."""
@@ -60,8 +69,8 @@ class Scraped(unittest.TestCase):
             self.prometheus.wait_value(
                 f'last_over_time(cgscope_syscalls_total{{container="{name}",syscall="getppid"}}[10m])',
                 count)
-            self.wait_ended(selector)
-            # Whatever Prometheus saw at last was the end.
+            self.check_ended(selector)
+            # Whatever Prometheus sees at last is the end.
             self.assertEqual(self.prometheus.value(
                 f'last_over_time(cgscope_syscalls_total{{container="{name}",syscall="getppid"}}[10m])'),
                 count)
@@ -83,12 +92,16 @@ class Scraped(unittest.TestCase):
             self.assertEqual(self.prometheus.value(f'resets(cgscope_syscalls_total{selector}[10m])'), 0)
             info = self.prometheus.query(f'cgscope_container_info{{container="{container.name}"}}')
             self.assertEqual([labels['container_id'] for labels, _ in info], [container.id])
-            joined = self.prometheus.query(
-                f'cgscope_syscalls_total{selector} * on (namespace, pod, container) '
-                'group_left (runtime, container_id) cgscope_container_info')
+            joined = (f'cgscope_syscalls_total{selector} * on (job, instance, namespace, pod, container) '
+                      'group_left (runtime, container_id) cgscope_container_info')
             self.assertEqual([(labels['container_id'], labels['runtime'], number)
-                              for labels, number in joined], [(container.id, 'docker', 7500.0)])
-        self.wait_ended(f'{{container="{container.name}"}}')
+                              for labels, number in self.prometheus.query(joined)],
+                             [(container.id, 'docker', 7500.0)])
+        # Gone, and still there to be joined with the last values.
+        time.sleep(5)
+        self.assertEqual([(labels['container_id'], number) for labels, number in self.prometheus.query(joined)],
+                         [(container.id, 7500.0)])
+        self.check_ended(f'{{container="{container.name}"}}')
         self.assertEqual(self.prometheus.value(f'last_over_time(cgscope_syscalls_total{selector}[10m])'),
                          7500)
 
@@ -128,7 +141,7 @@ class Scraped(unittest.TestCase):
             info = self.prometheus.query(
                 f'cgscope_container_info{{pod="{pod.name}",container="app"}}')
             self.assertEqual([labels['container_id'] for labels, _ in info], [second])
-        self.wait_ended(f'{{pod="{pod.name}"}}')
+        self.check_ended(f'{{pod="{pod.name}"}}')
 
     def test_in_flight(self):
         with harness.Container(INFO, 'sleep=60000') as container:
@@ -136,8 +149,9 @@ class Scraped(unittest.TestCase):
             self.prometheus.wait_value(f'cgscope_syscalls_in_flight{selector}', 1)
             self.prometheus.wait(lambda: (self.prometheus.value(
                 f'cgscope_syscall_in_flight_oldest_seconds{selector}') or 0) > 2, 'an age above 2 s')
-        self.wait_ended(f'{{container="{container.name}"}}')
-        self.assertEqual(self.prometheus.query(f'cgscope_syscalls_in_flight{selector}'), [])
+        self.prometheus.wait(lambda: not self.prometheus.query(f'cgscope_syscalls_in_flight{selector}'),
+                             'nothing in flight')
+        self.check_ended(f'{{container="{container.name}"}}')
 
 
 @contextlib.contextmanager
