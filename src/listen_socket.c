@@ -94,7 +94,8 @@ static void set_socket_options(int fd, int family, unsigned timeout_s)
 /* Whether the Unix socket there is nobody's any more: its owner was killed. */
 static bool is_abandoned(const union address *address, socklen_t n)
 {
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* One whose owner does not accept would let the caller wait: it has one, at any rate. */
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 
 	return lstat(address->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
@@ -123,6 +124,36 @@ static int bind_socket(const union address *address, socklen_t n, unsigned timeo
 	return 0;
 }
 
+/* By then another may have put a socket of its own in the place of this one. */
+static void remove_unix_socket(const struct listen_socket *socket)
+{
+	struct stat st;
+
+	if (lstat(socket->unix_path, &st) == 0 && st.st_dev == socket->unix_dev &&
+	    st.st_ino == socket->unix_ino)
+		(void)unlink(socket->unix_path);
+}
+
+static int open_unix(const char *path, unsigned timeout_s, struct listen_socket *ret)
+{
+	union address address = { 0 };
+	struct stat st;
+	socklen_t n;
+	int r;
+
+	r = parse_unix(path, &address, &n);
+	if (r == 0)
+		r = bind_socket(&address, n, timeout_s, &ret->fd);
+	if (r < 0)
+		return r;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	ret->unix_dev = st.st_dev;
+	ret->unix_ino = st.st_ino;
+	(void)snprintf(ret->unix_path, sizeof(ret->unix_path), "%s", path);
+	return 0;
+}
+
 static int open_socket(const char *text, unsigned timeout_s, struct listen_socket *ret)
 {
 	static const char unix_prefix[] = "unix:";
@@ -130,15 +161,8 @@ static int open_socket(const char *text, unsigned timeout_s, struct listen_socke
 	socklen_t n = 0;
 	int r;
 
-	if (strncmp(text, unix_prefix, strlen(unix_prefix)) == 0) {
-		text += strlen(unix_prefix);
-		r = parse_unix(text, &address, &n);
-		if (r == 0)
-			r = bind_socket(&address, n, timeout_s, &ret->fd);
-		if (r == 0)
-			(void)snprintf(ret->unix_path, sizeof(ret->unix_path), "%s", text);
-		return r;
-	}
+	if (strncmp(text, unix_prefix, strlen(unix_prefix)) == 0)
+		return open_unix(text + strlen(unix_prefix), timeout_s, ret);
 
 	r = parse_inet(text, &address, &n);
 	if (r == 0)
@@ -192,5 +216,5 @@ void listen_socket_close(struct listen_socket *socket)
 {
 	closep(&socket->fd);
 	if (socket->unix_path[0])
-		(void)unlink(socket->unix_path);
+		remove_unix_socket(socket);
 }

@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 union address {
@@ -17,6 +18,8 @@ struct listen_socket {
 	int fd;		   /* -1: somebody else has come to own it */
 	char address[128]; /* with the port that was chosen if none (0) was given */
 	char unix_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": not a Unix socket */
+	dev_t unix_dev;							/* what was made there */
+	ino_t unix_ino;
 };
 
 /*
@@ -26,5 +29,5 @@ struct listen_socket {
  */
 int listen_socket_open(const char *text, unsigned timeout_s, struct listen_socket *ret);
 
-/* Also removes a Unix socket. */
+/* Also removes a Unix socket, if it is still the one that was made. */
 void listen_socket_close(struct listen_socket *socket);

@@ -2,11 +2,13 @@
 /* One table of options feeds getopt and --help. */
 #include "src/options.h"
 
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "src/clock.h"
 #include "src/syscalls.h"
@@ -289,16 +291,39 @@ static bool set_in_flight(struct parse *parse, const char *value)
 	return true;
 }
 
+/*
+ * Of "ADDR:PORT", what is before the colon. Brackets are for IPv6 alone, and it needs them: without
+ * them its colons leave open where the port begins.
+ */
+static bool is_listen_host(const char *host, size_t n)
+{
+	bool bracketed = n > 2 && host[0] == '[' && host[n - 1] == ']';
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+
+	if (bracketed) {
+		host++;
+		n -= 2;
+	}
+	if (n >= sizeof(text))
+		return false;
+	memcpy(text, host, n);
+	text[n] = '\0';
+	if (bracketed)
+		return inet_pton(AF_INET6, text, &address) == 1;
+	return n == 0 || strcmp(text, "localhost") == 0 || inet_pton(AF_INET, text, &address) == 1;
+}
+
 static bool set_listen(struct parse *parse, const char *value)
 {
 	const char *colon = strrchr(value, ':');
-	size_t n_address = colon ? (size_t)(colon - value) : 0;
-	bool bracketed = n_address > 2 && value[0] == '[' && colon[-1] == ']';
 	bool is_unix = strncmp(value, "unix:/", strlen("unix:/")) == 0;
+	const size_t path_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 	uint64_t port;
 
-	/* Without brackets the colons of an IPv6 address leave open where its port begins. */
-	if (!is_unix && (!colon || (!bracketed && strcspn(value, ":[]") < n_address) ||
+	if (is_unix && strlen(value) - strlen("unix:") > path_max)
+		return fail(parse, "--listen: a socket's path has at most %zu bytes", path_max);
+	if (!is_unix && (!colon || !is_listen_host(value, (size_t)(colon - value)) ||
 			 !parse_uint(colon + 1, 0, UINT16_MAX, &port)))
 		return fail_value(
 			parse, value,

@@ -152,6 +152,14 @@ class Answers(unittest.TestCase):
             self.assertIn('Address already in use', err)
             self.assertEqual(len(err.splitlines()), 1)
 
+    def test_no_address(self):
+        """What is no address is wrong usage, whether or not anything could be bound."""
+        for value in '0:0', '127.1:0', 'host.invalid:1', 'unix:relative':
+            status, out, err = harness.cgscope('--listen', value, '-n', '1')
+            self.assertEqual((status, out), (2, ''), value)
+            self.assertIn(f'"{value}"', err)
+            self.assertEqual(len(err.splitlines()), 1)
+
     def test_privileges(self):
         """Neither thread keeps more than the program says; a port of root's is no obstacle."""
         with listening() as (monitor, _):

@@ -435,6 +435,57 @@ static void test_unix(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
+/* Put in the place of one's own socket by somebody else: not one's to remove. */
+static void test_unix_of_another(void **state)
+{
+	char directory[] = "/tmp/cgscope-listener-XXXXXX", path[64], moved[64], address[80];
+	struct listener *first, *second;
+	struct stat st;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/s", directory);
+	snprintf(moved, sizeof(moved), "%s/moved", directory);
+	snprintf(address, sizeof(address), "unix:%s", path);
+	first = start(address);
+	assert_int_equal(rename(path, moved), 0);
+	second = start(address);
+	listener_close(first);
+	assert_int_equal(stat(path, &st), 0);
+	listener_close(second);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(unlink(moved), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
+/* Its owner is there, but accepts nothing: in use, and said at once. */
+static void test_unix_full(void **state)
+{
+	char directory[] = "/tmp/cgscope-listener-XXXXXX", path[64], address[80], error[256];
+	struct sockaddr_un full = { .sun_family = AF_UNIX };
+	struct listener *listener;
+	int fds[3];
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/s", directory);
+	snprintf(address, sizeof(address), "unix:%s", path);
+	memcpy(full.sun_path, path, strlen(path) + 1);
+	fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fds[0], (struct sockaddr *)&full, sizeof(full)), 0);
+	assert_int_equal(listen(fds[0], 0), 0);
+	for (size_t i = 1; i < 3; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(fds[i], (struct sockaddr *)&full, sizeof(full));
+	}
+	assert_int_equal(errno, EAGAIN);
+	alarm(5);
+	assert_int_equal(listener_open(address, &listener, error, sizeof(error)), -EADDRINUSE);
+	alarm(0);
+	for (size_t i = 0; i < 3; i++)
+		close(fds[i]);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 /* Bound, but never started. */
 static void test_unused(void **state)
 {
@@ -460,6 +511,8 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_unix),
+		cmocka_unit_test(test_unix_of_another),
+		cmocka_unit_test(test_unix_full),
 		cmocka_unit_test(test_unused),
 	};
 

@@ -258,6 +258,9 @@ static void test_intervals(void **state)
 	setlocale(LC_ALL, "C");
 }
 
+#define PATH_54	 "/ccccccccc/ccccccccc/ccccccccc/ccccccccc/ccccccccc/ccc"
+#define PATH_108 PATH_54 PATH_54
+
 /* Words, and what the message must hold: the option and the value in quotes. */
 static const struct {
 	const char *const words[5];
@@ -323,6 +326,13 @@ static const struct {
 	{ { "--listen", "127.0.0.1:" }, { "--listen", "\"127.0.0.1:\"" } },
 	{ { "--listen", "127.0.0.1:65536" }, { "--listen", "\"127.0.0.1:65536\"" } },
 	{ { "--listen", "127.0.0.1:http" }, { "--listen", "\"127.0.0.1:http\"" } },
+	{ { "--listen", "0:0" }, { "--listen", "\"0:0\"" } },
+	{ { "--listen", "127.1:0" }, { "--listen", "\"127.1:0\"" } },
+	{ { "--listen", "256.0.0.1:1" }, { "--listen", "\"256.0.0.1:1\"" } },
+	{ { "--listen", "example.test:1" }, { "--listen", "\"example.test:1\"" } },
+	{ { "--listen", "[127.0.0.1]:1" }, { "--listen", "\"[127.0.0.1]:1\"" } },
+	{ { "--listen", "[::g]:1" }, { "--listen", "\"[::g]:1\"" } },
+	{ { "--listen", "unix:" PATH_108 }, { "--listen", "107 bytes" } },
 	{ { "--metrics-syscalls", "0" }, { "--metrics-syscalls", "\"0\"" } },
 	{ { "--metrics-syscalls", "1025" }, { "--metrics-syscalls", "\"1025\"" } },
 	{ { "--host-root", "" }, { "--host-root", "empty" } },
