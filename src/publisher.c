@@ -20,6 +20,8 @@ struct publisher {
 	struct metrics *metrics;
 	struct listener *listener;
 	uint64_t render_due_ns;
+	bool is_stopping;
+	bool was_attached; /* on the last page before */
 };
 
 static void publisher_closep(struct publisher **publisher)
@@ -76,6 +78,10 @@ static int publish(struct publisher *publisher)
 	if (start < publisher->render_due_ns || !listener_has_room(publisher->listener))
 		return 0;
 	publisher->source.read_self(&self, publisher->source.data);
+	/* An end that is meant is not a failure that a scrape of the last page should tell of. */
+	if (publisher->is_stopping)
+		self.attached = publisher->was_attached;
+	publisher->was_attached = self.attached;
 	metrics_read_process(&self.process);
 	r = metrics_render(publisher->metrics, &self, &page, &n, &number);
 	if (r == 0)
@@ -129,6 +135,8 @@ int publisher_add(struct publisher *publisher, const struct snapshot *snapshot,
 
 void publisher_stop_asking(struct publisher *publisher)
 {
-	if (publisher)
-		listener_stop_asking(publisher->listener);
+	if (!publisher)
+		return;
+	publisher->is_stopping = true;
+	listener_stop_asking(publisher->listener);
 }
