@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -31,7 +32,7 @@ class Rules(unittest.TestCase):
     def test_check(self):
         result = promtool('check', 'rules', '--lint=all', '--lint-fatal', f'{self.directory}/rules.yml')
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn('7 rules found', result.stdout)
+        self.assertIn('9 rules found', result.stdout)
 
     def test_each_fires_and_rests(self):
         """Every alert is tried in tests/helm/rules_test.yml, both ways."""
@@ -50,12 +51,49 @@ class Rules(unittest.TestCase):
         self.assertEqual(fired, alerts)
         self.assertEqual(rested, alerts)
 
+    def window_of_silence(self, *settings):
+        rule = tools.find(tools.objects(tools.template('prometheusRule.enabled=true', *settings)), 'PrometheusRule')
+        alert = next(one for group in rule['spec']['groups'] for one in group['rules'] if one['alert'] == 'CgscopeSilent')
+        return re.search(r'\[(\d+)s\]', alert['expr'])[1]
+
+    def test_silence_spans_scrapes(self):
+        """An increase takes two samples: the window has some, however seldom they come."""
+        for settings, seconds in (
+                ([], 120), (['monitor.interval=100'], 400), (['monitor.interval=0.5'], 120),
+                (['podMonitor.enabled=true', 'podMonitor.interval=2m'], 480),
+                (['serviceMonitor.enabled=true', 'serviceMonitor.interval=1m30s', 'monitor.interval=60'], 360),
+                (['podMonitor.interval=10m'], 120), (['podMonitor.enabled=true', 'podMonitor.interval='], 240)):
+            self.assertEqual(self.window_of_silence(*settings), str(seconds), settings)
+
+    def test_silence_between_seldom_scrapes(self):
+        """As seen every two minutes: still counting, and not any more."""
+        rule = tools.find(tools.objects(tools.template(
+            'prometheusRule.enabled=true', 'podMonitor.enabled=true', 'podMonitor.interval=2m')), 'PrometheusRule')
+        with open(f'{self.directory}/seldom.yml', 'w', encoding='utf-8') as f:
+            json.dump(rule['spec'], f)
+        test = {'rule_files': ['seldom.yml'], 'evaluation_interval': '30s', 'tests': [{
+            'interval': '2m',
+            'input_series': [{'series': 'cgscope_intervals_total{instance="a"}', 'values': '0+4x40'},
+                             {'series': 'cgscope_intervals_total{instance="b"}', 'values': '0+4x10 44x30'}],
+            'promql_expr_test': [{'expr': 'ALERTS{alertname="CgscopeSilent",alertstate="firing"}', 'eval_time': '60m',
+                                  'exp_samples': [{'labels': 'ALERTS{alertname="CgscopeSilent",alertstate="firing",'
+                                                             'severity="warning",instance="b"}', 'value': 1}]}]}]}
+        with open(f'{self.directory}/seldom_test.yml', 'w', encoding='utf-8') as f:
+            json.dump(test, f)
+        result = promtool('test', 'rules', f'{self.directory}/seldom_test.yml')
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_job(self):
+        for settings, job in ([], 'cgscope'), (['nameOverride=agents'], 'agents'), (['prometheusRule.job=mine'], 'mine'):
+            rendered = tools.template('prometheusRule.enabled=true', *settings)
+            self.assertEqual(set(re.findall(r'(?:up|seconds)\{job="([^"]*)"\}', rendered)), {job})
+
     def test_disabled(self):
         rule = tools.find(tools.objects(tools.template(
             'prometheusRule.enabled=true', 'prometheusRule.disabled={CgscopeBlind,ContainerCallErrors}',
             'prometheusRule.alertLabels.severity=page')), 'PrometheusRule')
         rules = [one for group in rule['spec']['groups'] for one in group['rules']]
-        self.assertEqual(len(rules), 5)
+        self.assertEqual(len(rules), 7)
         self.assertEqual({one['labels']['severity'] for one in rules}, {'page'})
 
 
