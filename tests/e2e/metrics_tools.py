@@ -87,8 +87,8 @@ class Prometheus:
             'rule_files': self.rules,
             'scrape_configs': [{
                 'job_name': 'cgscope', 'honor_labels': True,
-                'static_configs': [{'targets': [f'127.0.0.1:{port}' for port in self.ports],
-                                    'labels': {'node': 'worker-1'}}],
+                'static_configs': [{'targets': [f'127.0.0.1:{port}'], 'labels': {'node': f'worker-{number}'}}
+                                   for number, port in enumerate(self.ports, 1)],
             }],
         }
         with open(f'{self.directory}/prometheus.yml', 'w', encoding='utf-8') as f:

@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import re
 import time
 import unittest
 
@@ -180,8 +181,23 @@ def refused_container():
         lab.docker(INFO, 'rm', '-f', name, check=False)
 
 
+@contextlib.contextmanager
+def hanging_container():
+    """In a call that ought to return soon: the opening of a FIFO that nobody writes to."""
+    name = harness.unique('hanging')
+    lab.docker(INFO, 'run', '-d', '--name', name, '--label', lab.LABEL, '--network', 'none', harness.IMAGE,
+               'sh', '-c', 'busybox mkfifo /tmp/f && exec busybox cat /tmp/f')
+    try:
+        yield name
+    finally:
+        lab.docker(INFO, 'rm', '-f', name, check=False)
+
+
 class Dashboard(unittest.TestCase):
-    """Every query of the dashboard, as Grafana would ask it with everything selected."""
+    """Every query of the dashboard, as Grafana would ask it with everything selected, of two nodes.
+
+    The two have containers of the same names: in fact they are the same, seen by two agents.
+    """
 
     VARIABLES = {'$__rate_interval': '10s', '$__range': '1m', '$datasource': '', '$job': '.*', '$node': '.*',
                  '$namespace': '.*', '$pod': '.*', '$container': '.*', '$syscall': '.*'}
@@ -198,16 +214,18 @@ class Dashboard(unittest.TestCase):
         queries = {panel['title']: self.fill(target['expr']) for panel in dashboard['panels']
                    for target in panel.get('targets', [])}
         self.assertGreater(len(queries), 20)
-        port = tools.free_port()
+        ports = [tools.free_port(), tools.free_port()]
         with contextlib.ExitStack() as stack:
             stack.enter_context(bpf_stats())
-            stack.enter_context(harness.Monitor(
-                '--by', 'container', '--containers-only', '--listen', f'127.0.0.1:{port}', interval=0.5))
+            for port in ports:
+                stack.enter_context(harness.Monitor(
+                    '--by', 'container', '--containers-only', '--listen', f'127.0.0.1:{port}', interval=0.5))
+            hanging = stack.enter_context(hanging_container())
             stack.enter_context(harness.Container(INFO, 'badclose=1000', 'write=1000', 'sleep=600000'))
             stack.enter_context(harness.Container(INFO, 'tick=20'))
             stack.enter_context(refused_container())
             stack.enter_context(harness.Pod(INFO, 'tick=30'))
-            prometheus = stack.enter_context(tools.Prometheus(port))
+            prometheus = stack.enter_context(tools.Prometheus(*ports))
             missing = dict(queries)
 
             def all_there():
@@ -219,6 +237,23 @@ class Dashboard(unittest.TestCase):
                 prometheus.wait(all_there, 'every query', 45)
             self.assertEqual(missing, {})
             self.check_variables(prometheus, dashboard)
+            self.check_joins(prometheus, queries['Busiest containers'])
+            self.assertEqual({(labels['container'], labels['syscall'], labels['node'])
+                              for labels, _ in prometheus.query(queries['Oldest call in flight'])},
+                             {(hanging, 'openat', 'worker-1'), (hanging, 'openat', 'worker-2')})
+
+    def check_joins(self, prometheus, busiest):
+        """Each container of each node, by what it runs; and what the documentation says of runtimes."""
+        def by_name():
+            nodes = {}
+            for labels, _ in prometheus.query(busiest):
+                nodes.setdefault(labels['container_id'], set()).add((labels['node'], labels['instance']))
+            return nodes
+        prometheus.wait(lambda: {len(nodes) for nodes in by_name().values()} == {2}, f'all on two nodes: {by_name()}', 20)
+        with open(os.path.join(os.path.dirname(DASHBOARD), '../../../docs/prometheus.md'), encoding='utf-8') as f:
+            by_runtime = re.search(r'^sum by \(runtime\).*?(?=^```)', f.read(), re.MULTILINE | re.DOTALL)[0]
+        self.assertLessEqual({'docker', 'containerd'},
+                             {labels['runtime'] for labels, _ in prometheus.query(by_runtime.replace('5m', '10s'))})
 
     def check_variables(self, prometheus, dashboard):
         """label_values(METRIC{…}, LABEL): some value each."""

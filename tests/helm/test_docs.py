@@ -192,5 +192,21 @@ class Docs(unittest.TestCase):
                     self.assertTrue(panel['description'], panel['title'])
 
 
+    def test_dashboard_leaves_waits_out(self):
+        """Where a time or an age is shown: the same calls that the program itself says wait by design."""
+        waits = re.findall(r'^\t\{ "(\w+)", 0, true \}', read(f'{tools.ROOT}/src/syscalls.c'), re.MULTILINE)
+        self.assertGreater(len(waits), 20)
+        dashboard = json.loads(read(f'{tools.CHART}/dashboards/cgscope.json'))
+        timed = [(panel['title'], target['expr']) for panel in dashboard['panels'] for target in panel.get('targets', [])
+                 if re.search('cgscope_syscall_duration|in_flight', target['expr'])]
+        self.assertEqual(len(timed), 5)
+        for title, expression in timed:
+            excluded = re.search(r'syscall!~"([^"]*)"', expression)
+            self.assertTrue(excluded, title)
+            self.assertEqual([call for call in waits if not re.fullmatch(excluded[1], call)], [], title)
+        calls = yaml_of(f'{tools.CHART}/values.yaml')['prometheusRule']['calls']
+        self.assertEqual(set(waits) & set(calls), set())
+
+
 if __name__ == '__main__':
     tools.main()

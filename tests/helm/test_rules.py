@@ -83,6 +83,29 @@ class Rules(unittest.TestCase):
         result = promtool('test', 'rules', f'{self.directory}/seldom_test.yml')
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
+    def test_dashboard_joins_two_nodes(self):
+        """Containers of one name, outside Kubernetes: each with what it is on its node."""
+        with open(f'{tools.CHART}/dashboards/cgscope.json', encoding='utf-8') as f:
+            expression = next(panel['targets'][0]['expr'] for panel in json.load(f)['panels']
+                              if panel['title'] == 'Busiest containers')
+        expression = re.sub(r'\$(node|namespace|pod|container|syscall)', '.*', expression).replace('$__rate_interval', '2m')
+        labels = 'job="cgscope",instance="%s",node="%s",namespace="",pod="",container="redis"'
+        info = 'container_id="%d",image="x",runtime="docker"'
+        series, wanted = [], []
+        for number in 1, 2:
+            names = labels % (number, f'worker-{number}')
+            series += [{'series': f'cgscope_syscalls_total{{{names},syscall="read"}}', 'values': f'0+{30 * number}x40'},
+                       {'series': f'cgscope_container_info{{{names},{info % number}}}', 'values': '1x40'}]
+            # An empty label is none.
+            names = re.sub(r'\w+="",', '', names)
+            wanted.append({'labels': f'{{{names},{info % number}}}', 'value': number})
+        test = {'rule_files': [], 'tests': [{'interval': '30s', 'input_series': series, 'promql_expr_test': [
+            {'expr': expression, 'eval_time': '10m', 'exp_samples': wanted}]}]}
+        with open(f'{self.directory}/join_test.yml', 'w', encoding='utf-8') as f:
+            json.dump(test, f)
+        result = promtool('test', 'rules', f'{self.directory}/join_test.yml')
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
     def test_job(self):
         for settings, job in ([], 'cgscope'), (['nameOverride=agents'], 'agents'), (['prometheusRule.job=mine'], 'mine'):
             rendered = tools.template('prometheusRule.enabled=true', *settings)
