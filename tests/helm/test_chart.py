@@ -31,6 +31,8 @@ SWITCHES = [
 IMPOSSIBLE = {('listen.enabled=false', 'podMonitor.enabled=true'),
               ('listen.enabled=false', 'serviceMonitor.enabled=true'),
               ('listen.enabled=false', 'service.enabled=true'),
+              ('listen.enabled=false', 'prometheusRule.enabled=true'),
+              ('listen.enabled=false', 'dashboard.enabled=true'),
               ('podMonitor.enabled=true', 'serviceMonitor.enabled=true')}
 # As much as can be had at once.
 EVERYTHING = [s for s in SWITCHES if not s.startswith(('listen', 'serviceMonitor'))]
@@ -44,7 +46,7 @@ VALUES = [
     'monitor.filters.namespaces={shop,web-*}', 'monitor.filters.pods={a}', 'monitor.filters.containers={b}',
     'monitor.filters.cgroups={/kubepods}', 'monitor.filters.comms={nginx}',
     'monitor.filters.syscalls={fsync}', 'monitor.extraArgs={--node=x}', 'listen.port=9000',
-    'listen.metricsSyscalls=5', 'capabilities={SYS_ADMIN}', 'seccompProfile.type=Unconfined',
+    'listen.metricsSyscalls=5', 'capabilities={SYS_ADMIN,DAC_READ_SEARCH}', 'seccompProfile.type=Unconfined',
     'appArmorProfile.type=Unconfined', 'seLinuxOptions.type=spc_t', 'resources.limits.cpu=1',
     'priorityClassName=system-node-critical', 'tolerations=null', 'nodeSelector.zone=a',
     'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]'
@@ -57,6 +59,11 @@ VALUES = [
     'readinessProbe.periodSeconds=5', 'livenessProbe.periodSeconds=5', 'serviceAccount.name=sa',
     'serviceAccount.annotations.a=b', 'service.enabled=true,service.annotations.a=b',
     'hostRoot.mount=paths,hostRoot.paths={/sys/fs/cgroup}', 'hostRoot.mountPropagation=None',
+    'hostRoot.mountPropagation=None,hostRoot.recursiveReadOnly=IfPossible',
+    'hostRoot.mount=paths,hostRoot.mountPropagation=None,hostRoot.recursiveReadOnly=Enabled',
+    'seccompProfile.type=Localhost,seccompProfile.localhostProfile=cgscope.json',
+    'updateStrategy.rollingUpdate.maxSurge=1,updateStrategy.rollingUpdate.maxUnavailable=0',
+    'networkPolicy.enabled=true,networkPolicy.ingressFrom[0].ipBlock.cidr=10.0.0.0/8',
     'podMonitor.enabled=true,podMonitor.interval=1m5s', 'podMonitor.enabled=true,podMonitor.labels.a=b',
     'podMonitor.enabled=true,podMonitor.scrapeTimeout=5s', 'podMonitor.enabled=true,podMonitor.relabelings=null',
     'podMonitor.enabled=true,podMonitor.metricRelabelings[0].action=drop',
@@ -113,6 +120,28 @@ WRONG = [
     ('resources.limits.memory=256', "'/resources/limits/memory'", 'minimum: got 256'),
     ('resources.limits.memory=256m', "'/resources/limits/memory'", 'pattern'),
     ('resources.requests.memory=96Ki', "'/resources/requests/memory'", 'pattern'),
+    ('listen.port=80', "'/listen/port'", 'minimum: got 80, want 1,024'),
+    ('livenessProbe.successThreshold=2', "'/livenessProbe/successThreshold'", 'maximum: got 2, want 1'),
+    ('startupProbe.successThreshold=2', "'/startupProbe/successThreshold'", 'maximum: got 2, want 1'),
+    ('updateStrategy.rollingUpdate.maxUnavailable=ten', "'/updateStrategy/rollingUpdate/maxUnavailable'", 'pattern'),
+    ('updateStrategy.rollingUpdate.maxUnavailable=110%', "'/updateStrategy/rollingUpdate/maxUnavailable'", 'pattern'),
+    ('updateStrategy.rollingUpdate.maxSurge=-1', "'/updateStrategy/rollingUpdate/maxSurge'", 'minimum'),
+    ('hostRoot.mount=paths,hostRoot.paths={/run/../etc}', "'/hostRoot/paths/0'", 'pattern'),
+    ('hostRoot.mount=paths,hostRoot.paths={/run/..}', "'/hostRoot/paths/0'", 'pattern'),
+    ('hostRoot.recursiveReadOnly=true', "'/hostRoot/recursiveReadOnly'", "'IfPossible'"),
+    ('networkPolicy.ingressFrom[0].podSelectors.matchLabels.a=b', "'/networkPolicy/ingressFrom/0'", "'podSelectors' not allowed"),
+    ('networkPolicy.ingressFrom[0].podSelector.matchLabel.a=b', "'/networkPolicy/ingressFrom/0/podSelector'", "'matchLabel' not allowed"),
+    ('networkPolicy.ingressFrom[0].ipBlock.cidr=10.0.0.1', "'/networkPolicy/ingressFrom/0/ipBlock/cidr'", 'pattern'),
+    ('podLabels.a=b c', "'/podLabels/a'", 'pattern'),
+    ('podLabels.a=-b', "'/podLabels/a'", 'pattern'),
+    ('podLabels.a b=c', "'/podLabels'", "'a b' not allowed"),
+    ('podMonitor.labels.release=the stack', "'/podMonitor/labels/release'", 'pattern'),
+    ('nodeSelector.pool=a/b', "'/nodeSelector/pool'", 'pattern'),
+    ('terminationGracePeriodSeconds=3601', "'/terminationGracePeriodSeconds'", 'maximum'),
+    ('image.repository=Cgscope', "'/image/repository'", 'pattern'),
+    ('image.repository=example.test/Tools/cgscope', "'/image/repository'", 'pattern'),
+    ('image.repository=https://example.test/cgscope', "'/image/repository'", 'pattern'),
+    ('image.repository=cgscope/', "'/image/repository'", 'pattern'),
 ]
 
 # What the schema cannot tell, and the one message.
@@ -127,7 +156,26 @@ REFUSED = [
     ('serviceMonitor.enabled=true,serviceMonitor.scrapeTimeout=1m1ms,serviceMonitor.interval=60s',
      'serviceMonitor.scrapeTimeout is 1m1ms'),
     ('prometheusRule.enabled=true,prometheusRule.disabled={CgscopeBlind,Nope}',
-     'prometheusRule.disabled: Nope is none of CgscopeBlind, '),
+     'prometheusRule.disabled: Nope is none of CgscopeDown, '),
+    ('listen.enabled=false,prometheusRule.enabled=true', 'prometheusRule.enabled needs listen.enabled'),
+    ('listen.enabled=false,dashboard.enabled=true', 'dashboard.enabled needs listen.enabled'),
+    ('hostRoot.mount=paths,hostRoot.paths=null', 'hostRoot.mount paths needs hostRoot.paths'),
+    ('hostRoot.recursiveReadOnly=IfPossible', 'hostRoot.recursiveReadOnly IfPossible needs hostRoot.mountPropagation None'),
+    ('hostRoot.mount=paths,hostRoot.recursiveReadOnly=Enabled', 'recursiveReadOnly Enabled needs hostRoot.mountPropagation None'),
+    ('capabilities={BPF,DAC_READ_SEARCH}', 'capabilities: without PERFMON (or SYS_ADMIN) cgscope does not start'),
+    ('capabilities={SYS_ADMIN}', 'capabilities: without DAC_READ_SEARCH cgscope does not start'),
+    ('seccompProfile.type=Localhost', 'seccompProfile.type Localhost needs seccompProfile.localhostProfile'),
+    ('seccompProfile.localhostProfile=a.json', 'seccompProfile.localhostProfile is for type Localhost only'),
+    ('seccompProfile.type=null,seccompProfile.localhostProfile=a.json', 'seccompProfile.type is missing'),
+    ('appArmorProfile.type=Localhost', 'appArmorProfile.type Localhost needs appArmorProfile.localhostProfile'),
+    ('updateStrategy.rollingUpdate.maxSurge=1', 'one of maxSurge and maxUnavailable has to be 0'),
+    ('updateStrategy.rollingUpdate.maxSurge=1,updateStrategy.rollingUpdate.maxUnavailable=null',
+     'one of maxSurge and maxUnavailable has to be 0'),
+    ('updateStrategy.rollingUpdate.maxUnavailable=0%', 'maxSurge and maxUnavailable cannot both be 0'),
+    ('resources.requests.memory=1Gi', 'resources.requests.memory is 1Gi: not above its limit, 256Mi'),
+    ('resources.requests.cpu=200m,resources.limits.cpu=0.1', 'resources.requests.cpu is 200m: not above its limit, 0.1'),
+    ('networkPolicy.ingressFrom[0].ipBlock.cidr=10.0.0.0/8,networkPolicy.ingressFrom[0].podSelector.matchLabels.a=b',
+     'networkPolicy.ingressFrom: an ipBlock is a peer of its own'),
     ('podLabels.app\\.kubernetes\\.io/name=x', "podLabels: app.kubernetes.io/name is the selector's"),
     ('dashboard.labels.helm\\.sh/chart=x', 'dashboard.labels: helm.sh/chart is the chart'),
     ('podMonitor.labels.app\\.kubernetes\\.io/version=x', 'podMonitor.labels: app.kubernetes.io/version is'),
@@ -161,6 +209,9 @@ class Chart(unittest.TestCase):
         self.assertNotIn('hostNetwork', pod)
         self.assertEqual(pod['automountServiceAccountToken'], False)
         self.assertEqual(pod['tolerations'], [{'operator': 'Exists'}])
+        self.assertEqual(
+            pod['affinity']['nodeAffinity']['requiredDuringSchedulingIgnoredDuringExecution']['nodeSelectorTerms'],
+            [{'matchExpressions': [{'key': 'kubernetes.io/arch', 'operator': 'In', 'values': ['amd64', 'arm64']}]}])
         container = pod['containers'][0]
         self.assertEqual(container['securityContext'], {
             'runAsUser': 0, 'readOnlyRootFilesystem': True, 'privileged': False,
@@ -236,6 +287,46 @@ class Chart(unittest.TestCase):
                 result = tools.run('helm', 'template', 'x', tools.CHART, '--set', setting)
                 self.assertNotEqual(result.returncode, 0)
                 self.assertIn(words, result.stderr)
+
+    def test_empty_lists(self):
+        for setting, place in ('capabilities=[]', '/capabilities'), ('hostRoot.paths=[]', '/hostRoot/paths'):
+            result = tools.run('helm', 'template', 'x', tools.CHART, '--set-json', setting)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(f"at '{place}': minItems: got 0, want 1", result.stderr)
+
+    def test_accepted(self):
+        """What is close to what is refused."""
+        for setting in ('listen.port=1024', 'updateStrategy.rollingUpdate.maxUnavailable=100%', 'livenessProbe.successThreshold=1',
+                        'readinessProbe.successThreshold=3', 'hostRoot.mount=paths,hostRoot.paths={/a/.b/..c/d..}',
+                        'podLabels.a=', 'podLabels.example\\.test/a_b=C.d-e', 'image.repository=localhost:5000/a/b__c.d-e/f',
+                        'image.repository=REGISTRY/cgscope', 'resources.requests.memory=256Mi',
+                        'resources.requests.memory=268435456', 'resources.requests.cpu=100m,resources.limits.cpu=0.1',
+                        'privileged=true,capabilities={SYS_ADMIN}', 'updateStrategy.rollingUpdate=null',
+                        'updateStrategy.type=OnDelete', 'appArmorProfile=null', 'seccompProfile=null',
+                        'hostRoot.recursiveReadOnly=Disabled', 'prometheusRule.latencySeconds=1'):
+            with self.subTest(setting):
+                result = tools.run('helm', 'template', 'x', tools.CHART, '--set', setting)
+                self.assertEqual((result.returncode, result.stderr), (0, ''))
+
+    def test_scrape_timeout(self):
+        """Not longer than the interval, unless it is given."""
+        for interval, timeout, rendered in (('5s', '', '5s'), ('30s', '', '10s'), ('500ms', '', '500ms'), ('1m', '', '10s'),
+                                            ('', '', None), ('5s', '3s', '3s'), ('', '20s', '20s')):
+            for kind, name in ('PodMonitor', 'podMonitor'), ('ServiceMonitor', 'serviceMonitor'):
+                one = tools.find(tools.objects(tools.template(
+                    f'{name}.enabled=true,{name}.interval={interval},{name}.scrapeTimeout={timeout}')), kind)['spec']
+                endpoint = (one.get('podMetricsEndpoints') or one.get('endpoints'))[0]
+                self.assertEqual(endpoint.get('scrapeTimeout'), rendered, (interval, timeout))
+
+    def test_recursive_read_only(self):
+        """Rendered where it is asked for; older Kubernetes does not know it."""
+        self.assertNotIn('recursiveReadOnly', self.default)
+        for mount in 'root', 'paths':
+            pod = tools.find(tools.objects(tools.template(
+                f'hostRoot.mount={mount}', 'hostRoot.mountPropagation=None', 'hostRoot.recursiveReadOnly=IfPossible')),
+                'DaemonSet')['spec']['template']['spec']
+            self.assertEqual({(m['readOnly'], m['mountPropagation'], m['recursiveReadOnly'])
+                              for m in pod['containers'][0]['volumeMounts']}, {(True, 'None', 'IfPossible')})
 
     def test_number_as_text(self):
         """As --set-string has it, and --set has what is no integer."""
@@ -313,6 +404,9 @@ class Chart(unittest.TestCase):
         self.assertIn('podMonitor.enabled', notes)
         self.assertIn('pod-security.kubernetes.io/enforce=privileged', notes)
         self.assertIn('the capabilities BPF, PERFMON, DAC_READ_SEARCH:', notes)
+        self.assertIn('WARNING: image.repository is the default', notes)
+        # Nothing in the background: curl would come before the forwarding.
+        self.assertNotIn('&', notes)
 
     def test_notes_of_other_values(self):
         result = tools.run('helm', 'install', 'x', tools.CHART, '--dry-run=client', '--namespace', 'ns',
@@ -323,6 +417,20 @@ class Chart(unittest.TestCase):
         self.assertIn('pod-security.kubernetes.io/enforce=privileged', notes)
         self.assertNotIn('podMonitor', notes)
         self.assertIn('It serves no metrics', notes)
+
+    def notes(self, settings):
+        result = tools.run('helm', 'install', 'x', tools.CHART, '--dry-run=client', '--set', settings)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.split('NOTES:', 1)[1]
+
+    def test_notes_on_labels(self):
+        notes = self.notes('podMonitor.enabled=true,image.repository=example.test/cgscope')
+        self.assertIn('podMonitor.labels is empty', notes)
+        self.assertIn('--set podMonitor.labels.release=STACK', notes)
+        self.assertNotIn('WARNING', notes)
+        self.assertNotIn('Nothing has Prometheus scrape it', notes)
+        self.assertNotIn('is empty', self.notes('podMonitor.enabled=true,podMonitor.labels.release=stack'))
+        self.assertIn('serviceMonitor.labels is empty', self.notes('serviceMonitor.enabled=true'))
 
     def test_readme_table(self):
         """The table in the chart's README is made from values.yaml; WRITE_README=1 makes it."""

@@ -97,6 +97,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $sum }}
 {{- end }}
 
+{{- /* That of a monitor: Prometheus refuses one that is longer than the interval. Without either it has its own. */}}
+{{- define "cgscope.scrapeTimeout" -}}
+{{- if .scrapeTimeout }}
+{{- .scrapeTimeout }}
+{{- else if .interval }}
+{{- ternary .interval "10s" (lt (include "cgscope.milliseconds" .interval | int64) 10000) }}
+{{- end }}
+{{- end }}
+
+{{- /* Of a mount; nothing where it is the default, which Kubernetes before 1.30 does not know. */}}
+{{- define "cgscope.recursiveReadOnly" -}}
+{{- with .Values.hostRoot.recursiveReadOnly }}
+{{- if ne . "Disabled" }}
+{{- . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* "1.5Gi" or "100m" as a number. */}}
+{{- define "cgscope.quantity" -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- $unit := regexFind "[A-Za-z]+$" . }}
+{{- mulf (trimSuffix $unit . | float64) (get $units $unit | default 1.0) }}
+{{- end }}
+
 {{- /* Refuses values of which each may be, but not together or not there. */}}
 {{- define "cgscope.validate" -}}
 {{- $interval := float64 .Values.monitor.interval }}
@@ -117,6 +142,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range $name := list "prometheusRule" "dashboard" }}
+{{- if and (get $.Values $name).enabled (not $.Values.listen.enabled) }}
+{{- fail (printf "%s.enabled needs listen.enabled: there are no metrics without it" $name) }}
+{{- end }}
+{{- end }}
+{{- include "cgscope.validatePod" . }}
 {{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
 {{- range $label, $_ := .Values.podLabels }}
 {{- if has $label $own }}
@@ -129,6 +160,63 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if has $label $own }}
 {{- fail (printf "%s.labels: %s is the chart's own" $name $label) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What Kubernetes would refuse later, or cgscope at its start. */}}
+{{- define "cgscope.validatePod" -}}
+{{- if not (or .Values.privileged (has "SYS_ADMIN" .Values.capabilities)) }}
+{{- range list "BPF" "PERFMON" }}
+{{- if not (has . $.Values.capabilities) }}
+{{- fail (printf "capabilities: without %s (or SYS_ADMIN) cgscope does not start" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if not (or .Values.privileged (has "DAC_READ_SEARCH" .Values.capabilities)) }}
+{{- fail "capabilities: without DAC_READ_SEARCH cgscope does not start" }}
+{{- end }}
+{{- range $name := list "seccompProfile" "appArmorProfile" }}
+{{- $profile := get $.Values $name | default dict }}
+{{- if and $profile (not $profile.type) }}
+{{- fail (printf "%s.type is missing: RuntimeDefault, Unconfined or Localhost" $name) }}
+{{- end }}
+{{- if and (eq (toString $profile.type) "Localhost") (not $profile.localhostProfile) }}
+{{- fail (printf "%s.type Localhost needs %s.localhostProfile" $name $name) }}
+{{- end }}
+{{- if and $profile.localhostProfile (ne (toString $profile.type) "Localhost") }}
+{{- fail (printf "%s.localhostProfile is for type Localhost only" $name) }}
+{{- end }}
+{{- end }}
+{{- with .Values.hostRoot }}
+{{- if and (eq .mount "paths") (not .paths) }}
+{{- fail "hostRoot.mount paths needs hostRoot.paths" }}
+{{- end }}
+{{- if and (include "cgscope.recursiveReadOnly" $) (ne (toString .mountPropagation) "None") }}
+{{- fail (printf "hostRoot.recursiveReadOnly %s needs hostRoot.mountPropagation None: Kubernetes allows no other" .recursiveReadOnly) }}
+{{- end }}
+{{- end }}
+{{- $update := .Values.updateStrategy.rollingUpdate | default dict }}
+{{- $surge := has (toString ($update.maxSurge | default 0)) (list "0" "0%" "00%") | not }}
+{{- $gone := has (toString (ternary $update.maxUnavailable 1 (hasKey $update "maxUnavailable"))) (list "0" "0%" "00%") | not }}
+{{- if and $surge $gone }}
+{{- fail "updateStrategy.rollingUpdate: one of maxSurge and maxUnavailable has to be 0" }}
+{{- end }}
+{{- if not (or $surge $gone) }}
+{{- fail "updateStrategy.rollingUpdate: maxSurge and maxUnavailable cannot both be 0" }}
+{{- end }}
+{{- $resources := .Values.resources | default dict }}
+{{- $limits := $resources.limits | default dict }}
+{{- range $name, $request := $resources.requests }}
+{{- with get $limits $name }}
+{{- if gt (include "cgscope.quantity" (toString $request) | float64) (include "cgscope.quantity" (toString .) | float64) }}
+{{- fail (printf "resources.requests.%s is %v: not above its limit, %v" $name $request .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.networkPolicy.ingressFrom }}
+{{- if and .ipBlock (or (hasKey . "podSelector") (hasKey . "namespaceSelector")) }}
+{{- fail "networkPolicy.ingressFrom: an ipBlock is a peer of its own, without selectors" }}
 {{- end }}
 {{- end }}
 {{- end }}
