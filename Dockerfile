@@ -21,9 +21,15 @@ RUN ldd /out/usr/bin/cgscope | grep -o '/[^ ]*' | while read -r library; do \
 
 FROM scratch
 ARG VERSION=0.1.0
+# What it was built from, for whoever publishes it to say:
+# --build-arg REVISION="$(git rev-parse HEAD)" --build-arg SOURCE=https://…
+ARG REVISION=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="cgscope" \
       org.opencontainers.image.description="What every container on a Linux node does at the system-call boundary" \
       org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.licenses="BSD-2-Clause" \
       org.opencontainers.image.base.name="scratch"
 COPY --from=build /out /

@@ -27,6 +27,7 @@ import debian  # noqa: E402
 
 BUILD_TIMEOUT = 900
 SIZE_MAX = 100_000_000
+REVISION, SOURCE = '0123456789abcdef', 'https://example.test/cgscope'
 # For those that cannot have CAP_BPF and CAP_PERFMON by name: Docker knows them from 23.0 on.
 BPF_CAPABILITIES = ('SYS_ADMIN', 'DAC_READ_SEARCH', 'SYS_PTRACE')
 INFO = IMAGE = None
@@ -114,7 +115,8 @@ def built_image():
             provide_base(info, base)
         copy_checkout(directory + '/checkout')
         start = time.monotonic()
-        build = subprocess.run(['docker', 'build', '--network', 'host', '-t', name, directory + '/checkout'],
+        build = subprocess.run(['docker', 'build', '--network', 'host', '--build-arg', 'REVISION=' + REVISION,
+                                '--build-arg', 'SOURCE=' + SOURCE, '-t', name, directory + '/checkout'],
                                env=dict(lab.docker_environment(info), DOCKER_BUILDKIT='0'), stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=BUILD_TIMEOUT, check=False)
         if build.returncode != 0:
@@ -180,6 +182,8 @@ class Image(unittest.TestCase):
         labels = self.inspect('.Config.Labels')
         for key in 'title', 'description', 'version', 'licenses':
             self.assertTrue(labels['org.opencontainers.image.' + key])
+        self.assertEqual(labels['org.opencontainers.image.revision'], REVISION)
+        self.assertEqual(labels['org.opencontainers.image.source'], SOURCE)
         # The program and its libraries only.
         container = lab.docker(INFO, 'create', IMAGE).strip()
         try:
