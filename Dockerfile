@@ -1,5 +1,6 @@
 # The image: the program and its libraries, nothing else. Neither the build host's kernel nor its
-# architecture matters; the kernel's types come from Debian's linux-bpf-dev.
+# architecture matters; the kernel's types come from Debian's linux-bpf-dev, which is there for amd64 and
+# arm64 like everything else here, with the types below the architecture's own directory.
 
 FROM debian:trixie-slim AS build
 RUN apt-get update \

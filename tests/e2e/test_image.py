@@ -27,6 +27,7 @@ import debian  # noqa: E402
 
 BUILD_TIMEOUT = 900
 SIZE_MAX = 100_000_000
+READY_S = 3
 REVISION, SOURCE = '0123456789abcdef', 'https://example.test/cgscope'
 # For those that cannot have CAP_BPF and CAP_PERFMON by name: Docker knows them from 23.0 on.
 BPF_CAPABILITIES = ('SYS_ADMIN', 'DAC_READ_SEARCH', 'SYS_PTRACE')
@@ -215,7 +216,8 @@ class Image(unittest.TestCase):
             self.assertEqual(record['container']['image']['name'], harness.IMAGE)
             self.assertIs(record['resolved'], True)
 
-    def test_ready(self):
+    def start_until_ready(self):
+        """Seconds from docker start until the first interval, of one second, is out."""
         port = tools.free_port()
         container = lab.docker(INFO, 'create', '--label', lab.LABEL, '--network', 'host', '--read-only', *privileges(),
                                '--pid', 'host', '-v', '/:/host:ro', IMAGE, '--host-root', '/host', '-i', '1',
@@ -224,10 +226,66 @@ class Image(unittest.TestCase):
             start = time.monotonic()
             lab.docker(INFO, 'start', container)
             tools.wait_status(port, '/readyz', 200, 20)
-            print(f'ready {time.monotonic() - start:.2f} s after docker start, with -i 1')
+            took = time.monotonic() - start
+            print(f'ready {took:.2f} s after docker start, with -i 1')
             self.assertEqual(tools.get(port, '/healthz')[0], 200)
         finally:
             lab.docker(INFO, 'rm', '-f', container)
+        return took
+
+    def test_ready(self):
+        """Within three seconds; another try or two, since others may use the machine."""
+        for attempt in range(3):
+            if self.start_until_ready() < READY_S:
+                return
+            time.sleep(2 * attempt)
+        self.fail(f'not ready within {READY_S} s in three attempts')
+
+    def test_unprivileged_in_docker(self):
+        """As in docs/examples/compose.yaml, but without a network: these capabilities, read-only, no new privileges."""
+        harness.need_capabilities(**test_cluster.CAPABILITY_BITS)
+        import yaml
+        with open(f'{ROOT}/docs/examples/compose.yaml', encoding='utf-8') as f:
+            service = yaml.safe_load(f)['services']['cgscope']
+        capabilities = service['cap_add']
+        options = ['--pid', service['pid'], '--uts', service['uts'], '--read-only', '--network', 'none', '--cap-drop', 'ALL',
+                   *(f'--cap-add={one}' for one in capabilities), '--security-opt', 'no-new-privileges',
+                   '-v', '/:/host:ro' + (',rslave' if test_cluster.is_shared('/') else '')]
+        arguments = [one for one in service['command'] if not one.startswith(('--interval', '--listen'))] + ['--interval=1']
+        for extra in [], ['--security-opt', 'seccomp=unconfined']:
+            try:
+                container = lab.docker(INFO, 'run', '-d', '--label', lab.LABEL, *options, *extra, IMAGE, *arguments).strip()
+            except lab.LabError as e:
+                if 'capability' in str(e):
+                    raise unittest.SkipTest(f'this Docker does not know the capabilities by name: {e}') from None
+                raise
+            try:
+                if self.check_unprivileged(container, capabilities):
+                    return
+            finally:
+                lab.docker(INFO, 'rm', '-f', container)
+            print("this Docker's own seccomp profile refuses bpf(2) to CAP_BPF: tried without")
+        self.fail('it does not start')
+
+    def check_unprivileged(self, agent, capabilities):
+        """False where it did not start."""
+        def records():
+            text = subprocess.run(['docker', 'logs', agent], env=lab.docker_environment(INFO), capture_output=True,
+                                  check=True, timeout=30).stdout.decode()
+            return [json.loads(line) for line in text.splitlines()]
+        if not lab.wait_until(records, 15):
+            return False
+        with Container(INFO, 'tick=20', name=harness.unique('web3')) as container:
+            self.assertTrue(lab.wait_until(lambda: container.of(records()), 10))
+            own = container.of(records())[0]
+        self.assertEqual(own['container']['name'], container.name)
+        self.assertEqual(own['host']['name'], os.uname().nodename)
+        pid = lab.docker(INFO, 'inspect', '-f', '{{.State.Pid}}', agent).strip()
+        with open(f'/proc/{pid}/status', encoding='utf-8') as f:
+            status = dict(line.rstrip('\n').split(':\t', 1) for line in f if ':\t' in line)
+        self.assertEqual(int(status['CapBnd'], 16), sum(1 << test_cluster.CAPABILITY_BITS[one] for one in capabilities))
+        self.assertEqual(status['NoNewPrivs'], '1')
+        return True
 
     def test_stated_capabilities_only(self):
         """Unprivileged, as the manifest has it: these capabilities, read-only, by the image's own entrypoint."""
