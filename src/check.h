@@ -2,6 +2,7 @@
 /*
  * `cgscope check`: whether this machine can run cgscope, and which runtimes it can read. One line
  * a finding on @out. Returns the exit code: 0 if it can run, 1 if something it needs is missing.
+ * Does not flush @out.
  */
 #pragma once
 

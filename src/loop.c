@@ -40,7 +40,6 @@ static int open_signals(struct loop *loop)
 	sigaddset(&signals, SIGHUP); /* the terminal is closed: what was counted still goes out */
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return -errno;
-	(void)signal(SIGPIPE, SIG_IGN);
 	loop->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	return loop->signal_fd < 0 ? -errno : stuck_init(&signals);
 }

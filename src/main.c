@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,9 +68,11 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 	return EXIT_FAILURE;
 }
 
+/* A reader that has seen enough is no failure. */
 static int flush_stdout(void)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	errno = 0;
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
 		return EXIT_SUCCESS;
 	return fail("cannot write to standard output: %s", strerror(errno));
 }
@@ -470,13 +473,16 @@ static int print_version(void)
 
 static int run(const struct options *options)
 {
+	int status;
+
 	switch (options->command) {
 	case COMMAND_MONITOR:
 		return run_monitor(options);
 	case COMMAND_RESOLVE:
 		return resolve_targets(options, stdout, stderr);
 	case COMMAND_CHECK:
-		return check_machine(options, stdout);
+		status = check_machine(options, stdout);
+		return flush_stdout() == EXIT_SUCCESS ? status : EXIT_FAILURE;
 	}
 	return EXIT_FAILURE;
 }
@@ -507,6 +513,8 @@ int main(int argc, char **argv)
 	char error[512];
 	int r;
 
+	/* Whatever is printed: to a reader that has gone it is an error like any other. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	r = hold_standard_files();
 	if (r)
 		return r;

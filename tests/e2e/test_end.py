@@ -128,6 +128,17 @@ class Ends(unittest.TestCase):
                 self.assertEqual(process.stderr.read(), b'')
                 process.stderr.close()
 
+    def test_closed_pipe_of_the_others(self):
+        """The same for what prints but once."""
+        for command in ['resolve', '/', '/init.scope'], ['check'], ['--help'], ['--version']:
+            with self.subTest(command):
+                reader, writer = os.pipe()
+                os.close(reader)
+                result = subprocess.run([harness.CGSCOPE, *command], stdout=writer, timeout=30,
+                                        check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                os.close(writer)
+                self.assertEqual((result.returncode, result.stderr), (0, b''))
+
     def test_closed_output(self):
         """Nothing that cgscope opens for itself becomes its output, or its input."""
         for command in '-n 1 -i 0.1', 'check', 'resolve /', '--help':
@@ -150,6 +161,13 @@ class Ends(unittest.TestCase):
                 result = subprocess.run(
                     [harness.CGSCOPE, '-i', '0.1', '-n', '3', '-o', output, *harness.ROOT_OPTIONS],
                     stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(b'No space left on device', result.stderr)
+                self.assertEqual(result.stderr.count(b'\n'), 1, result.stderr)
+        for command in ['resolve', '/'], ['check'], ['--help'], ['--version']:
+            with self.subTest(command), open('/dev/full', 'wb') as full:
+                result = subprocess.run([harness.CGSCOPE, *command], stdout=full, timeout=30,
+                                        check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
                 self.assertEqual(result.returncode, 1)
                 self.assertIn(b'No space left on device', result.stderr)
                 self.assertEqual(result.stderr.count(b'\n'), 1, result.stderr)
