@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import subprocess
+import time
 import unittest
 
 import harness
@@ -144,6 +145,16 @@ class Reader(Pressure):
         self.assertIn(b'nobody reads standard output', said)
         self.assertIn(b'lost', said)
         self.assertEqual(said.count(b'\n'), 1, said)
+
+    def test_asked_again(self):
+        """Signal after signal does not make it wait for longer: it ends the sooner."""
+        with Stalled() as monitor:
+            began = time.monotonic()
+            while monitor.process.poll() is None and time.monotonic() < began + 20:
+                monitor.process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            self.assertLess(time.monotonic() - began, 4)
+            self.assertEqual(monitor.process.wait(1), 1)
 
 
 if __name__ == '__main__':

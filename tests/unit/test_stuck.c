@@ -16,23 +16,27 @@
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define SHORT_US 100000
-#define LONG_US	 30000000
+#define SHORT_US 20000
+#define LONG_US	 6000000
 
-static unsigned patience_us = LONG_US;
+static unsigned second_us = LONG_US;
 
+/* What is left is told in whole seconds, and never as none. */
 unsigned __wrap_alarm(unsigned seconds);
 unsigned __wrap_alarm(unsigned seconds)
 {
-	unsigned us = seconds ? patience_us : 0;
-	struct itimerval timer = { .it_value = { us / 1000000, us % 1000000 } };
+	uint64_t us = (uint64_t)second_us * seconds;
+	struct itimerval timer = { .it_value = { (time_t)(us / 1000000), (long)(us % 1000000) } };
+	struct itimerval before = { 0 };
 
-	(void)setitimer(ITIMER_REAL, &timer, NULL);
-	return 0;
+	(void)setitimer(ITIMER_REAL, &timer, &before);
+	us = (uint64_t)before.it_value.tv_sec * 1000000 + (uint64_t)before.it_value.tv_usec;
+	return (unsigned)((us + second_us - 1) / second_us);
 }
 
 #define check(condition)                                                                           \
@@ -157,9 +161,9 @@ static void nobody_reads(void)
 	char block[65536] = { 0 };
 	ssize_t n;
 
-	patience_us = SHORT_US;
+	second_us = SHORT_US;
 	fill_pipe();
-	(void)later(SHORT_US / 2, stop_parent);
+	(void)later(SHORT_US, stop_parent);
 	stuck_watch(false);
 	/* Interrupted, or short: what comes after it goes nowhere, and does not wait. */
 	do
@@ -176,7 +180,7 @@ static void nobody_reads_the_last(void)
 	bool stop = true;
 	ssize_t n;
 
-	patience_us = SHORT_US;
+	second_us = SHORT_US;
 	fill_pipe();
 	stuck_watch(true);
 	do
@@ -187,14 +191,96 @@ static void nobody_reads_the_last(void)
 	check(!stop);
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	check(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Writes until it is given up; how long that took, in what stands for seconds. */
+static uint64_t seconds_until_given_up(void)
+{
+	uint64_t start_us = now_us();
+	bool stop;
+	ssize_t n;
+
+	do
+		n = write(STDOUT_FILENO, "x", 1);
+	while (n < 0 && errno == EINTR);
+	check(stuck_unwatch(&stop));
+	return (now_us() - start_us) / second_us;
+}
+
+static void stop_parent_again_and_again(pid_t parent)
+{
+	for (int i = 0; i < 40; i++) {
+		(void)kill(parent, i % 2 ? SIGTERM : SIGINT);
+		(void)usleep(LONG_US / 60);
+	}
+}
+
+/* Whoever asks twice is in a hurry, and is not made to wait for longer by asking. */
+static void more_signals(void)
+{
+	second_us = LONG_US / 30;
+	fill_pipe();
+	(void)later(0, stop_parent_again_and_again);
+	stuck_watch(false);
+	check(seconds_until_given_up() <= 3);
+}
+
+static void more_signals_at_the_last(void)
+{
+	second_us = LONG_US / 30;
+	fill_pipe();
+	(void)later(0, stop_parent_again_and_again);
+	stuck_watch(true);
+	check(seconds_until_given_up() <= 3);
+}
+
+/* What the write took that was cut into by the signal, the last one does not have. */
+static void time_is_for_both(void)
+{
+	bool stop = false;
+
+	second_us = LONG_US / 30;
+	fill_pipe();
+	stuck_watch(false);
+	check(raise(SIGTERM) == 0);
+	(void)usleep(3 * second_us);
+	check(!stuck_unwatch(&stop));
+	check(stop);
+	stuck_watch(true);
+	check(seconds_until_given_up() <= 3);
+}
+
+/* And the same if the first one used it up: the last has a second in any case. */
+static void time_is_used_up(void)
+{
+	bool stop = false;
+	char c;
+
+	second_us = LONG_US / 30;
+	stuck_watch(false);
+	check(raise(SIGTERM) == 0);
+	(void)usleep(second_us * 9 / 2);
+	check(!stuck_unwatch(&stop));
+	stuck_watch(true);
+	check(write(STDOUT_FILENO, "y", 1) == 1);
+	check(!stuck_unwatch(&stop));
+	check(read(pipe_fds[0], &c, 1) == 1 && c == 'y');
+}
+
 static void reader_is_slow(void)
 {
 	char block[65536] = { 0 };
 	bool stop = false;
 
 	fill_pipe();
-	(void)later(SHORT_US / 10, stop_parent);
-	(void)later(SHORT_US, drain);
+	(void)later(10000, stop_parent);
+	(void)later(100000, drain);
 	stuck_watch(false);
 	/* One write, which the stop signal does not cut off. */
 	check(write(STDOUT_FILENO, block, sizeof(block)) == sizeof(block));
@@ -236,6 +322,10 @@ TEST(stop_with_a_reader)
 TEST(stop_was_pending)
 TEST(nobody_reads)
 TEST(nobody_reads_the_last)
+TEST(more_signals)
+TEST(more_signals_at_the_last)
+TEST(time_is_for_both)
+TEST(time_is_used_up)
 TEST(reader_is_slow)
 
 int main(void)
@@ -246,6 +336,10 @@ int main(void)
 		cmocka_unit_test(test_stop_was_pending),
 		cmocka_unit_test(test_nobody_reads),
 		cmocka_unit_test(test_nobody_reads_the_last),
+		cmocka_unit_test(test_more_signals),
+		cmocka_unit_test(test_more_signals_at_the_last),
+		cmocka_unit_test(test_time_is_for_both),
+		cmocka_unit_test(test_time_is_used_up),
 		cmocka_unit_test(test_reader_is_slow),
 	};
 
