@@ -398,3 +398,16 @@ int cgroup_path_join(const char *own, const char *seen, char *ret, size_t size)
 	ret[seen_n] = '\0';
 	return 0;
 }
+
+void cgroup_path_squeeze(char *path)
+{
+	char *end = path;
+
+	for (const char *s = path; *s; s++) {
+		if (*s != '/' || end == path || end[-1] != '/')
+			*end++ = *s;
+	}
+	if (end > path + 1 && end[-1] == '/')
+		end--;
+	*end = '\0';
+}

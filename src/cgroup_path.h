@@ -85,5 +85,8 @@ const char *cgroup_line_path(const char *line, int *ret_hierarchy);
  */
 int cgroup_path_join(const char *own, const char *seen, char *ret, size_t size);
 
+/* One slash where several stand, and none at the end, as the kernel writes paths: in place. */
+void cgroup_path_squeeze(char *path);
+
 /* The runtime's name as printed, or NULL where the hint alone does not tell. */
 const char *cgroup_hint_runtime(enum cgroup_hint hint);

@@ -81,5 +81,11 @@ bool glob_match(const char *pattern, const char *text)
 
 bool glob_has_magic(const char *pattern)
 {
-	return strpbrk(pattern, "*?[") != NULL;
+	if (strpbrk(pattern, "*?"))
+		return true;
+	for (const char *s = strchr(pattern, '['); s; s = strchr(s + 1, '[')) {
+		if (bracket_end(s))
+			return true;
+	}
+	return false;
 }

@@ -2,7 +2,8 @@
 /*
  * Shell patterns over names and paths: "*" and "?" (which match "/" as well), "[a-z]", "[!a-z]".
  * A backslash is a character like any other, since systemd's names are full of them
- * ("machine-qemu\x2d1.scope"); "[*]" is a star. Byte by byte, in any locale.
+ * ("machine-qemu\x2d1.scope"); "[*]" is a star, and so is a "[" that has no "]", as in fnmatch(3).
+ * Byte by byte, in any locale.
  */
 #pragma once
 

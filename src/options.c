@@ -26,8 +26,8 @@ struct parse {
 	struct options *options;
 	const struct option_spec *spec; /* the option at hand */
 	bool has_command;
-	bool wants_text;      /* by an option, not by default */
-	const char *monitors; /* an option that resolve has no use for; NULL: none was given */
+	bool wants_text; /* by an option, not by default */
+	uint64_t given;	 /* a bit for each of the options that were */
 	bool has_metrics_syscalls;
 	char *error;
 	size_t error_size;
@@ -426,6 +426,8 @@ static const struct option_spec specs[] = {
 /* What getopt_long() returns for the long options: above any letter. */
 #define LONG_FIRST 0x100
 
+_Static_assert(N_ELEMENTS(specs) <= 64, "each has a bit in struct parse");
+
 #define LETTERS_MAX (2 + 2 * N_ELEMENTS(specs) + 1)
 
 /* '-': operands come in their place, whatever POSIXLY_CORRECT says; ':': errors are ours. */
@@ -481,6 +483,31 @@ static bool fail_option(struct parse *parse, const char *argument)
 	return fail(parse, "unknown or ambiguous option \"%s\"; see cgscope --help", word);
 }
 
+/* "pid:" and "cgroup:" are for those who mean it: what follows is a number. */
+static bool check_target(struct parse *parse, const char *target)
+{
+	static const struct {
+		const char *prefix;
+		const char *what;
+	} prefixes[] = { { "pid:", "a PID" }, { "cgroup:", "the id of a cgroup" } };
+	char word[128];
+
+	if (*target == '\0')
+		return fail(parse, "resolve: an empty TARGET");
+	for (size_t i = 0; i < N_ELEMENTS(prefixes); i++) {
+		size_t n = strlen(prefixes[i].prefix);
+
+		if (strncmp(target, prefixes[i].prefix, n) != 0)
+			continue;
+		if (target[n] && strspn(target + n, "0123456789") == strlen(target + n))
+			continue;
+		text_to_word(target, SIZE_MAX, word, sizeof(word));
+		return fail(parse, "resolve: \"%s\": what follows \"%s\" is not %s", word,
+			    prefixes[i].prefix, prefixes[i].what);
+	}
+	return true;
+}
+
 static bool take_operand(struct parse *parse, const char *operand)
 {
 	static const struct {
@@ -491,9 +518,10 @@ static bool take_operand(struct parse *parse, const char *operand)
 		{ "check", COMMAND_CHECK },
 	};
 	struct options *options = parse->options;
-	char word[128];
+	char word[128] = "";
 
-	text_to_word(operand, SIZE_MAX, word, sizeof(word));
+	if (*operand)
+		text_to_word(operand, SIZE_MAX, word, sizeof(word));
 	if (!parse->has_command) {
 		parse->has_command = true;
 		for (size_t i = 0; i < N_ELEMENTS(commands); i++) {
@@ -507,21 +535,29 @@ static bool take_operand(struct parse *parse, const char *operand)
 	}
 	if (options->command != COMMAND_RESOLVE)
 		return fail(parse, "unexpected argument \"%s\"; see cgscope --help", word);
-	if (*operand == '\0')
-		return fail(parse, "resolve: an empty TARGET");
-	return list_add(parse, &options->targets, operand);
+	return check_target(parse, operand) && list_add(parse, &options->targets, operand);
 }
 
-/* Of use to resolve, too. */
-static bool is_general(const struct option_spec *spec)
+/* An option that was given and that the command has no use for; NULL: none. */
+static const char *useless_option(const struct parse *parse)
 {
-	static const char *const names[] = { "output", "host-root", "node", "btf", "verbose" };
+	static const char *const useful[][6] = {
+		[COMMAND_RESOLVE] = { "output", "host-root", "node", "btf", "verbose" },
+		[COMMAND_CHECK] = { "host-root", "btf", "verbose" },
+	};
+	const char *const *names = useful[parse->options->command];
 
-	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
-		if (strcmp(spec->name, names[i]) == 0)
-			return true;
+	if (parse->options->command == COMMAND_MONITOR)
+		return NULL;
+	for (size_t i = 0; i < N_ELEMENTS(specs); i++) {
+		size_t n = 0;
+
+		while (names[n] && strcmp(names[n], specs[i].name) != 0)
+			n++;
+		if (parse->given >> i & 1 && !names[n])
+			return specs[i].name;
 	}
-	return false;
+	return NULL;
 }
 
 static bool take_option(struct parse *parse, int value)
@@ -530,8 +566,7 @@ static bool take_option(struct parse *parse, int value)
 	if (parse->spec->argument && *optarg == '\0')
 		return fail(parse, "--%s: an empty value; expected %s", parse->spec->name,
 			    parse->spec->argument);
-	if (!is_general(parse->spec) && !parse->monitors)
-		parse->monitors = parse->spec->name;
+	parse->given |= UINT64_C(1) << (parse->spec - specs);
 	return parse->spec->set(parse, optarg);
 }
 
@@ -575,6 +610,7 @@ static bool check_whole(struct parse *parse)
 {
 	const struct options *options = parse->options;
 	bool resolves = options->command == COMMAND_RESOLVE;
+	const char *useless = useless_option(parse);
 
 	parse->spec = NULL;
 	if (resolves && options->targets.n == 0)
@@ -583,9 +619,9 @@ static bool check_whole(struct parse *parse)
 			    "a cgroup path, a line of /proc/PID/cgroup, a cgroup id or a PID");
 	if (resolves && parse->wants_text)
 		return fail(parse, "--output: resolve prints JSON lines only; leave \"text\" out");
-	if (resolves && parse->monitors)
-		return fail(parse, "--%s: resolve has no use for it; leave it out",
-			    parse->monitors);
+	if (useless)
+		return fail(parse, "--%s: %s has no use for it; leave it out", useless,
+			    resolves ? "resolve" : "check");
 	if (parse->has_metrics_syscalls && !options->listen)
 		return fail(parse, "--metrics-syscalls: nothing is served without --listen "
 				   "ADDR:PORT");

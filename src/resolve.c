@@ -63,7 +63,10 @@ static bool has_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* "12", with @prefix before it if that is not "". */
+/*
+ * "12", with @prefix before it if that is not "". What is too large becomes a number which no
+ * cgroup and no process has.
+ */
 static bool parse_number(const char *text, const char *prefix, uint64_t *ret)
 {
 	size_t n = strlen(prefix);
@@ -71,9 +74,8 @@ static bool parse_number(const char *text, const char *prefix, uint64_t *ret)
 
 	if (!has_prefix(text, prefix) || text[n] < '0' || text[n] > '9')
 		return false;
-	errno = 0;
 	*ret = strtoull(text + n, &end, 10);
-	return errno == 0 && *end == 0;
+	return *end == 0;
 }
 
 /* Whether @line is of the hierarchy with @controller, NULL for v2's. */
@@ -306,18 +308,11 @@ static char *path_of_target(const struct resolution *resolution, const char *tar
 	*ret_missing = no_process;
 	if (parse_number(target, "pid:", &number))
 		return path_of_pid(resolution, number);
-	*ret_missing = "what follows \"pid:\" is not a PID";
-	if (has_prefix(target, "pid:"))
-		return NULL;
-	*ret_missing = no_process;
 	if (parse_proc(target, file, sizeof(file)))
 		return path_of_file(resolution, file);
 	*ret_missing = "no cgroup with this id";
 	if (parse_number(target, "cgroup:", &number))
 		return path_of_id(resolution, number);
-	*ret_missing = "what follows \"cgroup:\" is not the id of a cgroup";
-	if (has_prefix(target, "cgroup:"))
-		return NULL;
 	*ret_missing = "no cgroup with this id, and no process with this PID";
 	if (parse_number(target, "", &number)) {
 		found = path_of_id(resolution, number);
@@ -325,10 +320,13 @@ static char *path_of_target(const struct resolution *resolution, const char *tar
 	}
 
 	*ret_missing = NULL;
-	if (strchr(target, '\n'))
-		return path_of_lines(resolution, target);
 	path = cgroup_line_path(target, NULL);
-	return strdup(path == target && hierarchy ? cgroup_hierarchy_path(hierarchy, path) : path);
+	if (path == target && hierarchy)
+		path = cgroup_hierarchy_path(hierarchy, path);
+	found = strchr(target, '\n') ? path_of_lines(resolution, target) : strdup(path);
+	if (found)
+		cgroup_path_squeeze(found);
+	return found;
 }
 
 __attribute__((format(printf, 3, 4))) static void

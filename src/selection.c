@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cgroup_path.h"
 #include "cleanup.h"
 #include "glob.h"
 #include "report.h"
@@ -46,14 +47,11 @@ static bool is_below(const char *path, const char *dir)
 
 static int normalise(const char *text, char *ret, size_t size)
 {
-	size_t n;
 	int r = snprintf(ret, size, "%s%s", *text == '/' ? "" : "/", text);
 
 	if (r < 0 || (size_t)r >= size)
 		return -ENAMETOOLONG;
-	n = strlen(ret);
-	while (n > 1 && ret[n - 1] == '/')
-		ret[--n] = '\0';
+	cgroup_path_squeeze(ret);
 	return 0;
 }
 

@@ -697,6 +697,28 @@ static void test_span(void **state)
 	}
 }
 
+static void test_squeeze(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "/", "/" },
+		{ "///", "/" },
+		{ "", "" },
+		{ "//docker//x//", "/docker/x" },
+		{ "/docker/x", "/docker/x" },
+		{ "docker//x/", "docker/x" },
+		{ "a/", "a" },
+		{ "/..//../a", "/../../a" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[32];
+
+		strcpy(path, cases[i][0]);
+		cgroup_path_squeeze(path);
+		assert_string_equal(path, cases[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -713,6 +735,7 @@ int main(void)
 		cmocka_unit_test(test_many_components),
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_join),
+		cmocka_unit_test(test_squeeze),
 		cmocka_unit_test(test_unjoined_is_parsed),
 		cmocka_unit_test(test_runtime_names),
 		cmocka_unit_test(test_span),

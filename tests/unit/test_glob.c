@@ -141,6 +141,12 @@ static void test_magic(void **state)
 	assert_true(glob_has_magic("*"));
 	assert_true(glob_has_magic("a?"));
 	assert_true(glob_has_magic("[a]"));
+	assert_true(glob_has_magic("[]]"));
+	assert_false(glob_has_magic("["));
+	assert_false(glob_has_magic("/we[ird"));
+	assert_false(glob_has_magic("[]"));
+	assert_false(glob_has_magic("[!]"));
+	assert_true(glob_has_magic("[a?"));
 	assert_false(glob_has_magic("/machine.slice/machine-qemu\\x2d1.scope"));
 }
 

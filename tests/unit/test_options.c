@@ -190,7 +190,7 @@ static void test_commands(void **state)
 		enum command command;
 		size_t n_targets;
 	} cases[] = {
-		{ { "-i", "1", "check", "-v" }, COMMAND_CHECK, 0 },
+		{ { "--btf", "/b", "check", "-v" }, COMMAND_CHECK, 0 },
 		{ { "check", "--host-root", "/host" }, COMMAND_CHECK, 0 },
 		{ { "resolve", "1" }, COMMAND_RESOLVE, 1 },
 		{ { "resolve", "1", "-vv", "/docker/x", "-o", "json" }, COMMAND_RESOLVE, 2 },
@@ -200,6 +200,9 @@ static void test_commands(void **state)
 		{ { "resolve", "1", "-otext", "-ojson" }, COMMAND_RESOLVE, 1 },
 		{ { "resolve", "--", "-1", "--", "top" }, COMMAND_RESOLVE, 3 },
 		{ { "resolve", "0::/a b:c" }, COMMAND_RESOLVE, 1 },
+		{ { "resolve", "pid:1", "cgroup:007", "pid:99999999999999999999", "/pid:x" },
+		  COMMAND_RESOLVE,
+		  4 },
 		{ { "--", "check" }, COMMAND_CHECK, 0 },
 	};
 
@@ -348,7 +351,14 @@ static const struct {
 	{ { "--containers-only=yes" }, { "--containers-only", "no value" } },
 	{ { "--verbose=2" }, { "--verbose", "no value" } },
 	{ { "stray" }, { "\"stray\"", "command" } },
-	{ { "" }, { "\"-\"", "command" } },
+	{ { "" }, { "\"\" is not a command", "resolve" } },
+	{ { "-" }, { "\"\\x2d\"", "command" } },
+	{ { "check", "" }, { "\"\"", "--help" } },
+	{ { "-i", "1", "check" }, { "--interval", "check" } },
+	{ { "check", "-o", "json" }, { "--output", "check" } },
+	{ { "check", "--cgroup", "/x" }, { "--cgroup", "check" } },
+	{ { "check", "--node=x", "-v" }, { "--node", "check" } },
+	{ { "check", "--listen", ":1" }, { "--listen", "check" } },
 	{ { "top" }, { "\"top\"", "command" } },
 	{ { "check", "stray" }, { "\"stray\"", "--help" } },
 	{ { "check", "top" }, { "\"top\"", "--help" } },
@@ -365,6 +375,11 @@ static const struct {
 	{ { "-otext", "resolve", "1" }, { "--output", "JSON" } },
 	{ { "resolve", "1", "-ojson", "-otext" }, { "--output", "JSON" } },
 	{ { "resolve", "1", "" }, { "resolve", "empty" } },
+	{ { "resolve", "pid:" }, { "\"pid:\"", "PID" } },
+	{ { "resolve", "1", "pid:1x" }, { "\"pid:1x\"", "PID" } },
+	{ { "resolve", "pid:-1" }, { "\"pid:-1\"", "PID" } },
+	{ { "resolve", "cgroup:" }, { "\"cgroup:\"", "id" } },
+	{ { "resolve", "--", "cgroup:\x1b" }, { "\"cgroup:\\x1b\"", "id" } },
 };
 
 static void test_wrong_usage(void **state)

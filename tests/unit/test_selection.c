@@ -103,6 +103,10 @@ static void test_takes_path(void **state)
 		{ "/", "/anything/at/all", true },
 		{ "/", NULL, false },
 		{ "///", "/docker", true },
+		{ "//docker//a//", "/docker/a/b", true },
+		{ "/sys/fs/cgroup//docker", "/docker/a", true },
+		{ "//docker//*", "/docker/a", true },
+		{ "/we[ird", "/we[ird/x", true },
 		/* As pasted from a shell. */
 		{ "/sys/fs/cgroup", "/docker", true },
 		{ "/sys/fs/cgroup/", "/docker", true },
@@ -165,6 +169,7 @@ static void test_refused(void **state)
 		{ "+5", -ENOENT, { "\"+5\"" } },
 		{ "5 ", -ENOENT, { "\"5 \"" } },
 		{ "0x5", -ENOENT, { "\"0x5\"" } },
+		{ "/no[such", -ENOENT, { "\"/no[such\"", "no such cgroup" } },
 		{ "/nosuch*", 0, { NULL } }, /* may come */
 	};
 
