@@ -57,11 +57,11 @@ static void check_kernel(struct check *check, const struct options *options)
 		say(check, VERDICT_OK, "kernel", "Linux %s, %s (needed: %d.%d or newer)",
 		    name.release, name.machine, KERNEL_MIN_MAJOR, KERNEL_MIN_MINOR);
 	if (access(btf, R_OK) == 0)
-		say(check, VERDICT_OK, "kernel types", "%s", btf);
+		say(check, VERDICT_OK, "kernel types", "%s", text_shown(btf));
 	else
 		say(check, VERDICT_FAILED, "kernel types",
-		    "%s: %s; mount /sys, or give the running kernel's BTF with --btf FILE", btf,
-		    strerror(errno));
+		    "%s: %s; mount /sys, or give the running kernel's BTF with --btf FILE",
+		    text_shown(btf), strerror(errno));
 }
 
 static void check_capabilities(struct check *check, const char *root, int root_error)
@@ -101,9 +101,9 @@ static void check_root(struct check *check, const struct host_root *root)
 {
 	if (host_root_doubt(root))
 		say(check, VERDICT_NOTE, "host root", "%s: %s; see --host-root",
-		    host_root_path(root), host_root_doubt(root));
+		    text_shown(host_root_path(root)), host_root_doubt(root));
 	else
-		say(check, VERDICT_OK, "host root", "%s%s", host_root_path(root),
+		say(check, VERDICT_OK, "host root", "%s%s", text_shown(host_root_path(root)),
 		    host_root_is_given(root) ? ", as given" : "");
 }
 
@@ -115,7 +115,7 @@ static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
 	const char *advice = notice_partial_view_advice(tree);
 
 	say(check, VERDICT_OK, "cgroups", "%s%s at %s, %s", hierarchy->v1 ? "v1 " : "v2",
-	    hierarchy->controller, hierarchy->mount,
+	    hierarchy->controller, text_shown(hierarchy->mount),
 	    hierarchy->by_evidence ? "where containers were found" : "the default of this layout");
 	if (advice)
 		say(check, VERDICT_NOTE, "cgroups",
@@ -141,7 +141,7 @@ static void check_programs(struct check *check, const struct options *options,
 	};
 	struct collector *collector = NULL;
 	struct collector_stats stats;
-	char error[1024] = "";
+	char error[2 * TEXT_SHOWN_SIZE] = "";
 	int r;
 
 	r = collector_open(&collector_options, NULL, &collector, error, sizeof(error));
@@ -165,9 +165,9 @@ static void found_root(const char *path, int error, void *data)
 
 	check->n_roots++;
 	if (error)
-		say(check, VERDICT_NOTE, "  state", "%s: %s", path, strerror(-error));
+		say(check, VERDICT_NOTE, "  state", "%s: %s", text_shown(path), strerror(-error));
 	else
-		say(check, VERDICT_OK, "  state", "%s", path);
+		say(check, VERDICT_OK, "  state", "%s", text_shown(path));
 }
 
 static void check_runtimes(struct check *check, const struct host_root *root)
@@ -179,13 +179,14 @@ static void check_runtimes(struct check *check, const struct host_root *root)
 		fprintf(check->out, "%s\n", runtimes[i]->name);
 		runtimes[i]->roots(root, found_root, check);
 		if (check->n_roots == 0)
-			fprintf(check->out, "  no state below %s\n", host_root_path(root));
+			fprintf(check->out, "  no state below %s\n",
+				text_shown(host_root_path(root)));
 	}
 	fprintf(check->out, "kubelet\n");
 	check->n_roots = 0;
 	kubelet_roots(root, found_root, check);
 	if (check->n_roots == 0)
-		fprintf(check->out, "  no state below %s\n", host_root_path(root));
+		fprintf(check->out, "  no state below %s\n", text_shown(host_root_path(root)));
 }
 
 struct nameless {
@@ -282,7 +283,7 @@ int check_machine(const struct options *options, FILE *out)
 	_cleanup_(cgroup_tree_closep) struct cgroup_tree *tree = NULL;
 	struct check check = { .out = out };
 	const char *dir = options->host_root ? options->host_root : host_root_default();
-	char error[CGROUP_PATH_MAX];
+	char error[2 * TEXT_SHOWN_SIZE];
 	int r;
 
 	check_kernel(&check, options);
@@ -290,7 +291,8 @@ int check_machine(const struct options *options, FILE *out)
 	check_capabilities(&check, dir, r);
 	check_pid_namespace(&check);
 	if (r < 0) {
-		say(&check, VERDICT_FAILED, "host root", "%s: %s", dir, strerror(-r));
+		say(&check, VERDICT_FAILED, "host root", "%s",
+		    notice_no_root(dir, r, error, sizeof(error)));
 	} else {
 		check_root(&check, root);
 		r = cgroup_tree_open(root, &tree);

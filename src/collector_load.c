@@ -19,6 +19,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "syscalls.h"
+#include "text.h"
 
 /* Cgroups that filters keep out of the measurement; one more than fits is filtered here instead. */
 #define EXCLUDED_CGROUPS_MAX 16384
@@ -75,8 +76,12 @@ static int open_btf(const char *path, struct btf **ret, char *ret_error, size_t 
 	btf = path ? btf__parse(path, NULL) : btf__load_vmlinux_btf();
 	if (!btf) {
 		r = -errno;
-		(void)snprintf(ret_error, error_size, "%s\"%s\": %s", path ? "--btf " : "",
-			       path ? path : kernels, r > -4000 ? strerror(-r) : "it holds no BTF");
+		(void)snprintf(ret_error, error_size, "%s\"%s\": %s%s", path ? "--btf " : "",
+			       text_shown(path ? path : kernels),
+			       r > -4000 ? strerror(-r) : "it holds no BTF",
+			       path ? "; it takes the BTF of the running kernel, and only where "
+				      "/sys/kernel/btf/vmlinux is missing"
+				    : "");
 		return r;
 	}
 	*ret = btf;

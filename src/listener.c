@@ -24,6 +24,7 @@
 #include "gzip.h"
 #include "listen_socket.h"
 #include "table.h"
+#include "text.h"
 
 /*
  * Two Prometheus servers, the kubelet and a person with curl need a handful at a time. Beyond these
@@ -433,8 +434,8 @@ int listener_open(const char *address, struct listener **ret, char *ret_error, s
 
 	r = listen_socket_open(address, CONNECTION_S, &listener->socket);
 	if (r < 0) {
-		(void)snprintf(ret_error, error_size, "cannot listen on %s: %s", address,
-			       r == -EINVAL ? "not an address" : strerror(-r));
+		(void)snprintf(ret_error, error_size, "cannot listen on %s: %s",
+			       text_shown(address), r == -EINVAL ? "not an address" : strerror(-r));
 		return r;
 	}
 	*ret = TAKE_PTR(listener);

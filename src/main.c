@@ -35,6 +35,7 @@
 #include "src/resolver.h"
 #include "src/selection.h"
 #include "src/stuck.h"
+#include "src/text.h"
 #include "src/unwanted.h"
 
 /* The resolver's retries are at least so far apart: each goes through all that is pending. */
@@ -274,8 +275,9 @@ static bool still_reads(void *data)
  * On a hybrid, cgroups named by --cgroup that are in the other hierarchy only say which one is
  * meant.
  */
-static int select_in_other_hierarchy(struct monitor *monitor)
+static int select_in_other_hierarchy(struct monitor *monitor, char *ret_error, size_t error_size)
 {
+	const struct options *options = monitor->options;
 	struct cgroup_tree *tree;
 	char error[8192];
 	int r;
@@ -283,8 +285,9 @@ static int select_in_other_hierarchy(struct monitor *monitor)
 	r = cgroup_tree_open_other(monitor->root, &tree);
 	if (r < 0)
 		return r;
-	r = selection_new(monitor->options, tree, &monitor->selection, error, sizeof(error));
+	r = selection_new(options, tree, &monitor->selection, error, sizeof(error));
 	if (r < 0) {
+		(void)selection_spans(options, monitor->tree, tree, ret_error, error_size);
 		cgroup_tree_close(tree);
 		return r;
 	}
@@ -306,13 +309,13 @@ static int open_identity(struct monitor *monitor)
 	if (privileges_check(dir, r, stderr))
 		return EXIT_FAILURE;
 	if (r < 0)
-		return fail("cannot open the host's root \"%s\": %s", dir, strerror(-r));
+		return fail("%s", notice_no_root(dir, r, error, sizeof(error)));
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
 	notice_host_root(monitor->root, monitor->tree, options->verbose, stderr);
 	if (r < 0)
 		return fail("%s", notice_no_cgroups(monitor->root, r, error, sizeof(error)));
 	r = selection_new(options, monitor->tree, &monitor->selection, error, sizeof(error));
-	if (r < 0 && select_in_other_hierarchy(monitor) < 0)
+	if (r < 0 && select_in_other_hierarchy(monitor, error, sizeof(error)) < 0)
 		return fail("%s", *error ? error : strerror(-r));
 	if (options->verbose)
 		notice_hierarchy(monitor->tree, stderr);
@@ -351,7 +354,7 @@ static int open_collector(struct monitor *monitor)
 		.include = include_in_kernel,
 		.data = monitor,
 	};
-	char error[1024] = "";
+	char error[2 * TEXT_SHOWN_SIZE] = "";
 	int r;
 
 	r = unwanted_new(monitor->selection, monitor->resolver, &kernel, stderr,
@@ -383,7 +386,7 @@ static int open_publisher(struct monitor *monitor)
 	};
 	const char *port = options->listen ? strrchr(options->listen, ':') : NULL;
 	bool any_port = port && strspn(port + 1, "0") == strlen(port + 1);
-	char error[256] = "";
+	char error[2 * TEXT_SHOWN_SIZE] = "";
 	int r;
 
 	if (!options->listen)
@@ -394,7 +397,7 @@ static int open_publisher(struct monitor *monitor)
 	/* Whoever leaves the port to the kernel has no other way to know it. */
 	if (options->verbose || any_port)
 		fprintf(stderr, "cgscope: listening on %s\n",
-			publisher_address(monitor->publisher));
+			text_shown(publisher_address(monitor->publisher)));
 	return 0;
 }
 
@@ -438,7 +441,7 @@ static int run_monitor(const struct options *options)
 	unmatched = selection_unmatched_glob(monitor.selection, monitor.tree);
 	if (unmatched)
 		fprintf(stderr, "cgscope: --cgroup \"%s\" matches no cgroup yet, waiting for one\n",
-			unmatched);
+			text_shown(unmatched));
 	r = open_collector(&monitor);
 	if (r)
 		return r;

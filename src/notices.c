@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "pid_namespace.h"
+#include "text.h"
 
 const char *notice_no_cgroups(const struct host_root *root, int error, char *ret, size_t size)
 {
@@ -13,8 +15,18 @@ const char *notice_no_cgroups(const struct host_root *root, int error, char *ret
 
 	if (error == -ENOENT && host_root_is_given(root))
 		reason = "it is not the host's root, or lacks what is mounted there";
-	snprintf(ret, size, "no cgroup file system found below %s: %s", host_root_path(root),
-		 reason);
+	snprintf(ret, size, "no cgroup file system found below %s: %s",
+		 text_shown(host_root_path(root)), reason);
+	return ret;
+}
+
+const char *notice_no_root(const char *dir, int error, char *ret, size_t size)
+{
+	snprintf(
+		ret, size,
+		"cannot open the host's root \"%s\": %s; give the directory where it is mounted as "
+		"--host-root",
+		text_shown(dir), strerror(-error));
 	return ret;
 }
 
@@ -24,7 +36,7 @@ void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
 	const char *problem = cgroup_tree_handle_problem(tree);
 
 	fprintf(err, "cgscope: cgroups: %s%s at %s (%s)\n", hierarchy->v1 ? "v1 " : "v2",
-		hierarchy->controller, hierarchy->mount,
+		hierarchy->controller, text_shown(hierarchy->mount),
 		hierarchy->by_evidence ? "containers were found there" : "the default here");
 	if (problem)
 		fprintf(err, "cgscope: cgroup handles cannot be used (%s), walking instead\n",
@@ -56,7 +68,7 @@ void notice_partial_view(struct cgroup_tree *tree, FILE *err)
 		fprintf(err,
 			"cgscope: only this container's own cgroups are in sight at %s, so others have no "
 			"names: %s\n",
-			cgroup_tree_hierarchy(tree)->mount, advice);
+			text_shown(cgroup_tree_hierarchy(tree)->mount), advice);
 }
 
 void notice_host_root(const struct host_root *root, struct cgroup_tree *tree, bool verbose,
@@ -87,6 +99,20 @@ static void notice_own_pids(const struct options *options, struct cgroup_tree *t
 		named ? "--pid takes PIDs as the host has them, and " : "");
 }
 
+/* Whose thread @tid is; 0 if that cannot be told. */
+static int process_of(int tid)
+{
+	_cleanup_(fclosep) FILE *file = NULL;
+	char path[64], line[256];
+	int process = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	file = fopen(path, "re");
+	while (file && process == 0 && fgets(line, sizeof(line), file))
+		(void)sscanf(line, "Tgid: %d", &process);
+	return process;
+}
+
 /* Not an error, since PIDs come and go; but mostly a typing error. */
 void notice_pids(const struct options *options, struct cgroup_tree *tree, FILE *err)
 {
@@ -96,8 +122,14 @@ void notice_pids(const struct options *options, struct cgroup_tree *tree, FILE *
 		return;
 	}
 	for (size_t i = 0; i < options->n_pids; i++) {
-		if (kill(options->pids[i], 0) < 0 && errno == ESRCH)
-			fprintf(err, "cgscope: --pid %d: there is no such process now\n",
-				options->pids[i]);
+		int pid = options->pids[i], process = process_of(pid);
+
+		if (kill(pid, 0) < 0 && errno == ESRCH)
+			fprintf(err, "cgscope: --pid %d: there is no such process now\n", pid);
+		else if (process > 0 && process != pid)
+			fprintf(err,
+				"cgscope: --pid %d: is a thread of process %d, which is what to "
+				"give; --by thread tells its threads apart\n",
+				pid, process);
 	}
 }

@@ -12,6 +12,9 @@
 /* What it says where cgroup_tree_open() failed with -errno @error, into @ret, which is returned. */
 const char *notice_no_cgroups(const struct host_root *root, int error, char *ret, size_t size);
 
+/* The same where host_root_open() failed for @dir. */
+const char *notice_no_root(const char *dir, int error, char *ret, size_t size);
+
 /* Which cgroups are read, and how; with --verbose only. */
 void notice_hierarchy(struct cgroup_tree *tree, FILE *err);
 

@@ -38,12 +38,13 @@ static void resolution_done(struct resolution *resolution)
 static int resolution_init(struct resolution *resolution)
 {
 	const char *dir = resolution->options->host_root;
+	char error[2 * TEXT_SHOWN_SIZE];
 	int r;
 
 	r = host_root_open(dir, &resolution->root);
 	if (r < 0) {
-		fprintf(resolution->err, "cgscope: cannot open the host's root \"%s\": %s\n",
-			dir ? dir : host_root_default(), strerror(-r));
+		fprintf(resolution->err, "cgscope: %s\n",
+			notice_no_root(dir ? dir : host_root_default(), r, error, sizeof(error)));
 		return r;
 	}
 	notice_host_root(resolution->root, NULL, resolution->options->verbose, resolution->err);
@@ -51,7 +52,7 @@ static int resolution_init(struct resolution *resolution)
 	if (r < 0 && resolution->options->verbose)
 		fprintf(resolution->err,
 			"cgscope: no cgroup hierarchy below \"%s\": %s, ignoring\n",
-			host_root_path(resolution->root), strerror(-r));
+			text_shown(host_root_path(resolution->root)), strerror(-r));
 	r = resolver_new(resolution->root, resolution->tree, &resolution->resolver);
 	if (r < 0)
 		fprintf(resolution->err, "cgscope: %s\n", strerror(-r));

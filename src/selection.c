@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "glob.h"
 #include "report.h"
+#include "text.h"
 
 enum pattern_kind {
 	PATTERN_PATH,
@@ -55,20 +56,29 @@ static int normalise(const char *text, char *ret, size_t size)
 	return 0;
 }
 
+#define PLACE_SIZE (TEXT_SHOWN_SIZE + 96)
+
 static void describe(const struct cgroup_hierarchy *hierarchy, char *ret, size_t size)
 {
 	if (hierarchy->v1)
 		(void)snprintf(ret, size, "the v1 %s hierarchy at %s", hierarchy->controller,
-			       hierarchy->mount);
+			       text_shown(hierarchy->mount));
 	else
-		(void)snprintf(ret, size, "the cgroup v2 hierarchy at %s", hierarchy->mount);
+		(void)snprintf(ret, size, "the cgroup v2 hierarchy at %s",
+			       text_shown(hierarchy->mount));
+}
+
+/* Gone, never there, of a file, or more than an id can be. */
+static bool is_absent(int error)
+{
+	return error == -ESTALE || error == -ENOENT || error == -ENOTDIR || error == -ERANGE;
 }
 
 static int pattern_init(struct pattern *pattern, const char *given, struct cgroup_tree *tree,
 			char *ret_error, size_t error_size)
 {
 	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
-	char place[CGROUP_PATH_MAX + 64];
+	char place[PLACE_SIZE];
 	uint64_t id;
 	int r;
 
@@ -79,10 +89,16 @@ static int pattern_init(struct pattern *pattern, const char *given, struct cgrou
 		id = strtoull(given, NULL, 10);
 		r = errno ? -errno
 			  : cgroup_tree_path(tree, id, pattern->text, sizeof(pattern->text));
-		if (r < 0)
+		if (is_absent(r))
 			(void)snprintf(ret_error, error_size,
-				       "--cgroup %s: no cgroup has this id in %s: %s", given, place,
-				       strerror(-r));
+				       "--cgroup %s: no cgroup has this id in %s; ids are those of "
+				       "that hierarchy",
+				       text_shown(given), place);
+		else if (r < 0)
+			(void)snprintf(ret_error, error_size,
+				       "--cgroup %s: the cgroup with this id in %s cannot be "
+				       "opened: %s",
+				       text_shown(given), place, strerror(-r));
 		return r;
 	}
 
@@ -101,7 +117,8 @@ static int pattern_init(struct pattern *pattern, const char *given, struct cgrou
 		(void)snprintf(ret_error, error_size,
 			       "--cgroup \"%s\": %s in %s; check the path there, or give a glob to "
 			       "wait for it to appear",
-			       given, r == -ENOENT ? "no such cgroup" : strerror(-r), place);
+			       text_shown(given), r == -ENOENT ? "no such cgroup" : strerror(-r),
+			       place);
 	return r;
 }
 
@@ -131,6 +148,50 @@ int selection_new(const struct options *options, struct cgroup_tree *tree, struc
 	}
 	*ret = TAKE_PTR(selection);
 	return 0;
+}
+
+/* The first of --cgroup that @tree does not have; NULL: it has them all. */
+static const char *missing_in(const struct options *options, struct cgroup_tree *tree,
+			      struct pattern *pattern)
+{
+	char error[1];
+
+	for (size_t i = 0; i < options->cgroups.n; i++) {
+		const char *given = options->cgroups.items[i];
+
+		if (pattern_init(pattern, given, tree, error, sizeof(error)) < 0)
+			return given;
+	}
+	return NULL;
+}
+
+bool selection_spans(const struct options *options, struct cgroup_tree *tree,
+		     struct cgroup_tree *other, char *ret_error, size_t error_size)
+{
+	_cleanup_(freep) struct pattern *pattern = calloc(1, sizeof(*pattern));
+	char place[PLACE_SIZE], other_place[PLACE_SIZE], error[1];
+	const char *missing, *missing_in_other;
+
+	if (!pattern)
+		return false;
+	for (size_t i = 0; i < options->cgroups.n; i++) {
+		const char *given = options->cgroups.items[i];
+
+		if (pattern_init(pattern, given, tree, error, sizeof(error)) < 0 &&
+		    pattern_init(pattern, given, other, error, sizeof(error)) < 0)
+			return false;
+	}
+	missing = missing_in(options, tree, pattern);
+	missing_in_other = missing_in(options, other, pattern);
+	if (!missing || !missing_in_other)
+		return false;
+	describe(cgroup_tree_hierarchy(tree), place, sizeof(place));
+	describe(cgroup_tree_hierarchy(other), other_place, sizeof(other_place));
+	(void)snprintf(ret_error, error_size,
+		       "--cgroup: all must lie in one hierarchy, but \"%s\" is in %s only, and "
+		       "\"%s\" in %s only; start cgscope once for each hierarchy",
+		       text_shown(missing_in_other), place, text_shown(missing), other_place);
+	return true;
 }
 
 void selection_free(struct selection *selection)

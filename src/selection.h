@@ -24,6 +24,13 @@ int selection_new(const struct options *options, struct cgroup_tree *tree, struc
 		  char *ret_error, size_t error_size);
 void selection_free(struct selection *selection);
 
+/*
+ * Where neither hierarchy has all that --cgroup names: whether each of it is in one of them, which
+ * @ret_error then says. Else @ret_error is left as it is.
+ */
+bool selection_spans(const struct options *options, struct cgroup_tree *tree,
+		     struct cgroup_tree *other, char *ret_error, size_t error_size);
+
 /* Whether there is any filter that selects cgroups. */
 bool selection_is_active(const struct selection *selection);
 

@@ -181,3 +181,9 @@ size_t text_to_word(const char *bytes, size_t n, char *ret, size_t size)
 		return text_copy("\\x2d", 4, false, ret, size);
 	return text_copy(bytes, n, true, ret, size);
 }
+
+const char *text_show(const char *bytes, char ret[static TEXT_SHOWN_SIZE])
+{
+	text_to_word(bytes, SIZE_MAX, ret, TEXT_SHOWN_SIZE);
+	return ret;
+}

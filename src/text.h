@@ -21,3 +21,11 @@ size_t text_to_utf8(const char *bytes, size_t n, char *ret, size_t size);
  * backslash is doubled. An empty word is "-"; the word "-" itself is \x2d.
  */
 size_t text_to_word(const char *bytes, size_t n, char *ret, size_t size);
+
+/*
+ * The same for a message, up to where it has to be cut: what a user wrote, or somebody else made.
+ * Lives as long as the block in which it is asked for.
+ */
+#define TEXT_SHOWN_SIZE	  1024
+#define text_shown(bytes) text_show((bytes), (char[TEXT_SHOWN_SIZE]){ 0 })
+const char *text_show(const char *bytes, char ret[static TEXT_SHOWN_SIZE]);

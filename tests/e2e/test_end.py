@@ -213,6 +213,79 @@ class Usage(unittest.TestCase):
         self.assertIn('libbpf', out)
 
 
+class Messages(unittest.TestCase):
+    """What users wrote is quoted so that it cannot move a terminal's cursor, and is UTF-8."""
+
+    ODD = b'/no\x1b[2J\xff\n'
+
+    def test_odd_bytes(self):
+        short = ['-i', '0.1', '-n', '1', *harness.ROOT_OPTIONS]
+        for argv in ([*short, '--cgroup', self.ODD], [*short, '--cgroup', self.ODD + b'*'],
+                     [*short, '--btf', self.ODD], [*short, '-v', '--btf', self.ODD],
+                     ['--host-root', self.ODD], ['-v', '--host-root', self.ODD],
+                     [*short, '--listen', b'unix:' + self.ODD + b'/x'],
+                     ['check', *harness.ROOT_OPTIONS, '--btf', self.ODD],
+                     ['check', '-v', *harness.ROOT_OPTIONS, '--btf', self.ODD],
+                     ['check', '--host-root', self.ODD],
+                     ['resolve', '--host-root', self.ODD, '/'], ['resolve', self.ODD],
+                     ['resolve', b'pid:' + self.ODD], [self.ODD]):
+            with self.subTest(argv):
+                result = subprocess.run([harness.CGSCOPE, *argv], stdin=subprocess.DEVNULL,
+                                        capture_output=True, timeout=30, check=False)
+                said = result.stdout + result.stderr
+                self.assertNotIn(b'\x1b', said)
+                self.assertIn('\\x1b[2J', said.decode().replace('\\u001b', '\\x1b'))
+
+    def test_odd_directory(self):
+        """The same of what is there."""
+        with harness.scratch_directory() as directory:
+            odd = os.fsencode(directory) + self.ODD
+            os.mkdir(odd)
+            for argv in [], ['check'], ['resolve', '-v', '/'], ['-v']:
+                result = subprocess.run([harness.CGSCOPE, *argv, '--host-root', odd],
+                                        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+                                        check=False)
+                said = (result.stdout + result.stderr).decode()
+                self.assertIn('\\x1b[2J', said)
+                self.assertNotIn('\x1b', said)
+
+    def test_what_to_do(self):
+        """One line, which does not stop at what is wrong."""
+        wrong = '/no/such/place'
+        for argv, words in [(['--host-root', wrong], ['--host-root', wrong, 'No such file', 'mounted']),
+                            ([*harness.ROOT_OPTIONS, '--btf', wrong],
+                             ['--btf', wrong, 'No such file', 'running kernel']),
+                            ([*harness.ROOT_OPTIONS, '--cgroup', '18446744073709551614'],
+                             ['no cgroup has this id', 'ids are those of that hierarchy'])]:
+            with self.subTest(argv=argv):
+                code, out, err = harness.cgscope('-i', '0.1', '-n', '1', *argv)
+                self.assertEqual((code, out, err.count('\n')), (1, '', 1), err)
+                for word in words:
+                    self.assertIn(word, err)
+                self.assertNotIn('Stale', err)
+
+    def test_cgroups_of_two_hierarchies(self):
+        tops = {kind: os.fsencode(mount) for mount, kind in lab.cgroup_mounts().items()
+                if kind == 'cgroup2' or os.path.basename(mount) == 'memory'}
+        if len(tops) != 2:
+            self.skipTest('needs a hybrid of cgroup v2 and a v1 memory hierarchy')
+        names = [harness.unique('/e2e'), harness.unique('/e2e')]
+        made = [top + os.fsencode(name) for top, name in zip(tops.values(), names)]
+        try:
+            for directory in made:
+                os.mkdir(directory)
+            arguments = [word for name in names for word in ('--cgroup', name)]
+            for turn in range(2):
+                code, out, err = harness.cgscope('-i', '0.1', '-n', '1', *harness.ROOT_OPTIONS,
+                                                 *arguments[2 * turn:], *arguments[:2 * turn])
+                self.assertEqual((code, out, err.count('\n')), (1, '', 1), err)
+                for word in *names, 'all must lie in one hierarchy':
+                    self.assertIn(word, err)
+        finally:
+            for directory in made:
+                os.rmdir(directory)
+
+
 class MissingPids(unittest.TestCase):
     """--pid of what is not there: said once for each, and no error."""
 
@@ -229,6 +302,15 @@ class MissingPids(unittest.TestCase):
         said = self.say('--pid', beyond, '--pid', '1')
         self.assertEqual(len(said), 1, said)
         self.assertIn(f'--pid {beyond}', said[0])
+
+    def test_thread(self):
+        with harness.running_load('thread=1', 'sleep=60000', 'end') as process:
+            tasks = f'/proc/{process.pid}/task'
+            self.assertTrue(lab.wait_until(lambda: len(os.listdir(tasks)) == 2, 10))
+            thread = next(tid for tid in os.listdir(tasks) if tid != str(process.pid))
+            said = self.say('--pid', thread, '--pid', str(process.pid))
+        self.assertEqual(len(said), 1, said)
+        self.assertIn(f'--pid {thread}: is a thread of process {process.pid}', said[0])
 
     def test_own_namespace(self):
         """There 1 is another process than the host's 1: nothing can be said of it."""

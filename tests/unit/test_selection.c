@@ -19,22 +19,35 @@ static const struct {
 } cgroups[] = {
 	{ "/", 1 },	   { "/docker", 5 }, { "/docker/a", 6 }, { "/docker/a/b", 7 },
 	{ "/docker2", 8 }, { "/123", 9 },    { "/we[ird", 10 },	 { "/max", UINT64_MAX },
+	{ "/other", 11 }, /* not in the first hierarchy */
 };
 
 static struct cgroup_hierarchy hierarchy;
+
+/* Beside it: a second one, with all but the first cgroups of the table. */
+static struct cgroup_hierarchy other_hierarchy;
+static struct cgroup_tree *const other_tree = (struct cgroup_tree *)&other_hierarchy;
+
+#define FIRST_COMMON 5
 
 /* In place of src/cgroup_tree.c, which needs the kernel's. */
 const struct cgroup_hierarchy *__wrap_cgroup_tree_hierarchy(const struct cgroup_tree *tree);
 const struct cgroup_hierarchy *__wrap_cgroup_tree_hierarchy(const struct cgroup_tree *tree)
 {
-	return &hierarchy;
+	return tree == other_tree ? &other_hierarchy : &hierarchy;
+}
+
+/* Whether @tree has the cgroup @i of the table. */
+static bool has(const struct cgroup_tree *tree, size_t i)
+{
+	return tree == other_tree ? i >= FIRST_COMMON : i != N(cgroups) - 1;
 }
 
 int __wrap_cgroup_tree_path(struct cgroup_tree *tree, uint64_t id, char *ret, size_t size);
 int __wrap_cgroup_tree_path(struct cgroup_tree *tree, uint64_t id, char *ret, size_t size)
 {
 	for (size_t i = 0; i < N(cgroups); i++) {
-		if (cgroups[i].id == id)
+		if (cgroups[i].id == id && has(tree, i))
 			return snprintf(ret, size, "%s", cgroups[i].path) < (int)size ? 0 : -1;
 	}
 	return -ESTALE;
@@ -44,7 +57,7 @@ int __wrap_cgroup_tree_id(struct cgroup_tree *tree, const char *path, uint64_t *
 int __wrap_cgroup_tree_id(struct cgroup_tree *tree, const char *path, uint64_t *ret)
 {
 	for (size_t i = 0; i < N(cgroups); i++) {
-		if (strcmp(cgroups[i].path, path) == 0) {
+		if (strcmp(cgroups[i].path, path) == 0 && has(tree, i)) {
 			*ret = cgroups[i].id;
 			return 0;
 		}
@@ -60,7 +73,7 @@ int __wrap_cgroup_tree_walk(struct cgroup_tree *tree,
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < N(cgroups); i++)
-		r = visit(cgroups[i].path, cgroups[i].id, data);
+		r = has(tree, i) ? visit(cgroups[i].path, cgroups[i].id, data) : 0;
 	return r;
 }
 
@@ -161,13 +174,17 @@ static void test_refused(void **state)
 		{ "/dock", -ENOENT, { "no such cgroup" } },
 		{ "/docker/../docker", -EINVAL, { "Invalid argument" } },
 		{ "/etc", -ENOENT, { "\"/etc\"" } },
-		{ "12345", -ESTALE, { "12345", "id" } },
+		{ "12345",
+		  -ESTALE,
+		  { "--cgroup 12345: no cgroup has this id in the cgroup v2 "
+		    "hierarchy at /sys/fs/cgroup; ids are those of that hierarchy" } },
+		{ "/\x1b[2J\xff", -ENOENT, { "\"/\\x1b[2J\xef\xbf\xbd\"" } },
 		{ "0", -ESTALE, { "id" } },
 		{ "18446744073709551616", -ERANGE, { "18446744073709551616", "id" } },
 		{ "99999999999999999999999999999999", -ERANGE, { "id" } },
 		{ "-5", -ENOENT, { "\"-5\"" } },
 		{ "+5", -ENOENT, { "\"+5\"" } },
-		{ "5 ", -ENOENT, { "\"5 \"" } },
+		{ "5 ", -ENOENT, { "\"5\\x20\"" } },
 		{ "0x5", -ENOENT, { "\"0x5\"" } },
 		{ "/no[such", -ENOENT, { "\"/no[such\"", "no such cgroup" } },
 		{ "/nosuch*", 0, { NULL } }, /* may come */
@@ -181,8 +198,12 @@ static void test_refused(void **state)
 
 		if (make(patterns, 2, &options, &selection) != cases[i].r)
 			fail_msg("%s: %s", cases[i].given, error);
-		for (size_t w = 0; w < N(cases[i].words) && cases[i].words[w]; w++)
-			assert_non_null(strstr(error, cases[i].words[w]));
+		for (size_t w = 0; w < N(cases[i].words) && cases[i].words[w]; w++) {
+			if (!strstr(error, cases[i].words[w]))
+				fail_msg("\"%s\" does not say '%s'", error, cases[i].words[w]);
+		}
+		assert_null(strstr(error, "Stale"));
+		assert_null(strstr(error, "\x1b"));
 		if (cases[i].r == 0) {
 			assert_string_equal(error, "");
 			selection_free(selection);
@@ -270,6 +291,46 @@ static void test_v1(void **state)
 	assert_non_null(strstr(error, "v1 memory"));
 }
 
+/* Where each of them is in a hierarchy, but no hierarchy has all of them. */
+static void test_spans(void **state)
+{
+	static const struct {
+		const char *patterns[3];
+		bool spans;
+	} cases[] = {
+		{ { "/docker", "/other" }, true },
+		{ { "/other", "/docker" }, true },
+		{ { "5", "/max", "11" }, true },
+		{ { "/docker/*", "/docker", "/other" }, true },
+		{ { "/docker", "/nosuch" }, false },
+		{ { "/nosuch", "/docker", "/other" }, false },
+		{ { "/docker", "/max" }, false }, /* in one */
+		{ { "/max", "/other", "/x*" }, false },
+	};
+
+	other_hierarchy = (struct cgroup_hierarchy){ .v1 = true,
+						     .controller = "memory",
+						     .mount = "/mnt/\xff" };
+	for (size_t i = 0; i < N(cases); i++) {
+		const char *patterns[3];
+		struct options options = { .cgroups.items = patterns };
+
+		for (; options.cgroups.n < 3 && cases[i].patterns[options.cgroups.n];
+		     options.cgroups.n++)
+			patterns[options.cgroups.n] = cases[i].patterns[options.cgroups.n];
+		strcpy(error, "as before");
+		assert_int_equal(selection_spans(&options, NULL, other_tree, error, sizeof(error)),
+				 cases[i].spans);
+		if (!cases[i].spans) {
+			assert_string_equal(error, "as before");
+			continue;
+		}
+		assert_non_null(strstr(error, "one hierarchy"));
+		assert_non_null(strstr(error, "the cgroup v2 hierarchy at /sys/fs/cgroup"));
+		assert_non_null(strstr(error, "v1 memory hierarchy at /mnt/\xef\xbf\xbd"));
+	}
+}
+
 static void test_unmatched(void **state)
 {
 	static const struct {
@@ -352,6 +413,7 @@ int main(void)
 		cmocka_unit_test_setup(test_length, setup_v2),
 		cmocka_unit_test_setup(test_several, setup_v2),
 		cmocka_unit_test_setup(test_v1, setup_v2),
+		cmocka_unit_test_setup(test_spans, setup_v2),
 		cmocka_unit_test_setup(test_unmatched, setup_v2),
 		cmocka_unit_test_setup(test_excludes, setup_v2),
 	};

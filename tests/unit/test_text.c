@@ -145,6 +145,18 @@ static void test_random_bytes(void **state)
 	}
 }
 
+static void test_shown(void **state)
+{
+	char long_text[2 * TEXT_SHOWN_SIZE];
+
+	assert_string_equal(text_shown("/a b\x1b\xff"), "/a\\x20b\\x1b\xef\xbf\xbd");
+	assert_string_equal(text_shown("x"), "x");
+	assert_string_equal(text_shown(""), "-");
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	assert_int_equal(strlen(text_shown(long_text)), TEXT_SHOWN_SIZE - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_bounds_of_the_input),
 		cmocka_unit_test(test_cut_at_a_character),
 		cmocka_unit_test(test_random_bytes),
+		cmocka_unit_test(test_shown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
