@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cgroup_evidence.h"
 #include "cgroup_mounts.h"
 #include "cgroup_path.h"
 #include "cgroup_walk.h"
@@ -23,7 +24,6 @@
 
 #define FILEID_KERNFS	    0xfe	/* not in the C library's headers */
 #define CGROUP_NS_INITIAL   4026531835U /* PROC_CGROUP_INIT_INO, the same on every kernel */
-#define EVIDENCE_VISITS	    100000
 #define CLIMB_LEVELS	    512
 #define OWN_CGROUP_LINE_MAX 8192
 
@@ -293,43 +293,12 @@ int cgroup_tree_walk(struct cgroup_tree *tree,
 	return cgroup_walk(tree->fd, visit, data);
 }
 
-/* The start of a small file. */
-static bool read_start(int dirfd, const char *path, char *ret, size_t size)
-{
-	_cleanup_(closep) int fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
-
-	if (n < 0)
-		return false;
-	ret[n] = '\0';
-	return true;
-}
-
-static int has_process(const char *path, uint64_t id, void *data)
-{
-	char file[CGROUP_PATH_MAX + 32], text[2];
-	const int *fd = data;
-
-	snprintf(file, sizeof(file), ".%s/cgroup.procs", path);
-	return read_start(*fd, file, text, sizeof(text)) && text[0] != '\0';
-}
-
 bool cgroup_tree_is_populated(struct cgroup_tree *tree, const char *path)
 {
-	_cleanup_(closep) int fd = -1;
-	char events[256];
-
 	if (has_dotdot(path))
 		return false;
 	path += strspn(path, "/");
-	fd = openat(tree->fd, *path != '\0' ? path : ".",
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	/* v2 keeps count, but not for the root, which is never empty. */
-	if (read_start(fd, "cgroup.events", events, sizeof(events)))
-		return strstr(events, "populated 1") != NULL;
-	return cgroup_walk(fd, has_process, &fd) > 0;
+	return cgroup_is_populated(tree->fd, *path != '\0' ? path : ".");
 }
 
 static void test_handle(struct cgroup_tree *tree, uint64_t id)
@@ -385,30 +354,6 @@ static void test_handles(struct cgroup_tree *tree)
 		test_handle(tree, id);
 }
 
-struct evidence {
-	size_t n_visits;
-	bool found;
-};
-
-/* A virtual machine's scope is systemd's and stands in v2 wherever its processes are. */
-static int look_for_container(const char *path, uint64_t id, void *data)
-{
-	struct evidence *evidence = data;
-	struct cgroup_parse parse;
-
-	cgroup_path_parse(path, &parse);
-	evidence->found = parse.n_links > 0 && parse.links[0].hint != HINT_LIBVIRT_QEMU;
-	return evidence->found || ++evidence->n_visits == EVIDENCE_VISITS;
-}
-
-static bool has_container(const struct cgroup_mount *mount)
-{
-	struct evidence evidence = { 0 };
-
-	(void)cgroup_walk(mount->fd, look_for_container, &evidence);
-	return evidence.found;
-}
-
 /*
  * In v1 a container has an id in each hierarchy. A controller that /proc/cgroups places nowhere
  * is disabled or in v2, and what is mounted under its name is dead.
@@ -425,29 +370,40 @@ static enum cgroup_mount_kind first_v1(const struct cgroup_mounts *mounts)
 
 /*
  * With both versions there, only some runtimes join v2, and in the others' containers the v2 id
- * is that of the daemon or of the root: plausible, and wrong. So v2 needs proof.
+ * is that of the daemon or of the root: plausible, and wrong. So v2 needs proof. Most of those that
+ * are in both are where v2 is the better one, since runc joins both from 1.1 on.
  */
 static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mount_kind *ret_kind,
 		  struct cgroup_hierarchy *hierarchy)
 {
-	enum cgroup_mount_kind v1 = first_v1(mounts), kind = CGROUP_MOUNT_V2;
-	bool has_v1 = v1 != CGROUP_MOUNT_KIND_N_;
-	bool has_v2 = mounts->of[CGROUP_MOUNT_V2].fd >= 0;
+	enum cgroup_mount_kind v1 = first_v1(mounts), kind = CGROUP_MOUNT_V2, rest;
+	const struct cgroup_place places[2] = {
+		{ .fd = mounts->of[CGROUP_MOUNT_V2].fd },
+		{ .fd = v1 == CGROUP_MOUNT_KIND_N_ ? -1 : mounts->of[v1].fd, .v1 = true },
+	};
+	bool has_v1 = places[1].fd >= 0, has_v2 = places[0].fd >= 0;
+	struct cgroup_evidence found[2];
 
 	if ((!has_v1 && !has_v2) || (other && !(has_v1 && has_v2)))
 		return -ENOENT;
-	hierarchy->is_hybrid = has_v1 && has_v2;
-	hierarchy->by_evidence = has_v2 && has_container(&mounts->of[CGROUP_MOUNT_V2]);
-	if (has_v1 && !hierarchy->by_evidence) {
+	cgroup_evidence_count(&places[0], &places[1], &found[0]);
+	cgroup_evidence_count(&places[1], &places[0], &found[1]);
+	if (has_v1 && (found[0].n == 0 || found[1].n > found[0].n))
 		kind = v1;
-		hierarchy->by_evidence = has_container(&mounts->of[v1]);
-	}
-	if (other) {
+	if (other)
 		kind = kind == CGROUP_MOUNT_V2 ? v1 : CGROUP_MOUNT_V2;
-		hierarchy->by_evidence = has_container(&mounts->of[kind]);
-	}
+	rest = kind == CGROUP_MOUNT_V2 ? v1 : CGROUP_MOUNT_V2;
 
 	hierarchy->v1 = kind != CGROUP_MOUNT_V2;
+	hierarchy->is_hybrid = has_v1 && has_v2;
+	hierarchy->n_containers = found[hierarchy->v1].n;
+	hierarchy->by_evidence = hierarchy->n_containers > 0;
+	if (hierarchy->is_hybrid) {
+		hierarchy->n_other = found[!hierarchy->v1].n;
+		hierarchy->n_missing = found[!hierarchy->v1].n_only;
+		snprintf(hierarchy->other, sizeof(hierarchy->other), "%s%s",
+			 hierarchy->v1 ? "v2" : "v1 ", cgroup_mount_controller(rest));
+	}
 	hierarchy->hierarchy_id = mounts->of[kind].hierarchy_id;
 	snprintf(hierarchy->controller, sizeof(hierarchy->controller), "%s",
 		 cgroup_mount_controller(kind));

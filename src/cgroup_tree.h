@@ -23,13 +23,19 @@ struct cgroup_hierarchy {
 	char mount[CGROUP_PATH_MAX]; /* as seen from here */
 	bool by_evidence; /* a container was found there; false: the default of this layout */
 	bool is_hybrid;	  /* there is another hierarchy that containers could be in */
+	/* Containers with processes, see cgroup_evidence.h; at least 1 where there is one. */
+	size_t n_containers;
+	/* On a hybrid only: which the other hierarchy is ("v2", "v1 memory"), and what it has. */
+	char other[32];
+	size_t n_other;
+	size_t n_missing; /* of those: is not here */
 };
 
 /*
- * Finds the cgroup mounts below @root and chooses a hierarchy (v2 where containers are in it, else
- * a v1 controller). Where is_hybrid and not by_evidence, the first container can prove the choice
- * wrong: open again then, and drop all that was learned by id. Returns 0 or -errno; -ENOENT: no
- * cgroup file system is mounted.
+ * Finds the cgroup mounts below @root and chooses a hierarchy: the one with more containers, which
+ * is v2 if both have as many; a v1 controller where neither has any. Where is_hybrid and not
+ * by_evidence, the first container can prove the choice wrong: open again then, and drop all that
+ * was learned by id. Returns 0 or -errno; -ENOENT: no cgroup file system is mounted.
  */
 int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret);
 

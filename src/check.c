@@ -111,8 +111,8 @@ static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
 {
 	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
 	const char *problem = cgroup_tree_handle_problem(tree);
-
 	const char *advice = notice_partial_view_advice(tree);
+	char missing[512];
 
 	say(check, VERDICT_OK, "cgroups", "%s%s at %s, %s", hierarchy->v1 ? "v1 " : "v2",
 	    hierarchy->controller, text_shown(hierarchy->mount),
@@ -120,6 +120,8 @@ static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
 	if (advice)
 		say(check, VERDICT_NOTE, "cgroups",
 		    "only this container's own are in sight, so others have no names: %s", advice);
+	if (notice_missing(tree, missing, sizeof(missing)))
+		say(check, VERDICT_NOTE, "cgroups", "%s", missing);
 	if (problem)
 		say(check, VERDICT_NOTE, "cgroup ids",
 		    "%s: cgroups are found by walking the tree, which misses short-lived ones",

@@ -320,6 +320,9 @@ static int open_identity(struct monitor *monitor)
 	if (options->verbose)
 		notice_hierarchy(monitor->tree, stderr);
 	notice_partial_view(monitor->tree, stderr);
+	/* With --cgroup somebody has chosen. */
+	if (options->cgroups.n == 0 && notice_missing(monitor->tree, error, sizeof(error)))
+		fprintf(stderr, "cgscope: %s\n", error);
 	r = resolver_new(monitor->root, monitor->tree, &monitor->resolver);
 	if (r < 0)
 		return fail("cannot set up the resolver: %s", strerror(-r));

@@ -38,9 +38,28 @@ void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
 	fprintf(err, "cgscope: cgroups: %s%s at %s (%s)\n", hierarchy->v1 ? "v1 " : "v2",
 		hierarchy->controller, text_shown(hierarchy->mount),
 		hierarchy->by_evidence ? "containers were found there" : "the default here");
+	if (hierarchy->n_other > 0)
+		fprintf(err,
+			"cgscope: cgroups: containers with processes: %zu there, %zu in %s\n",
+			hierarchy->n_containers, hierarchy->n_other, hierarchy->other);
 	if (problem)
 		fprintf(err, "cgscope: cgroup handles cannot be used (%s), walking instead\n",
 			problem);
+}
+
+const char *notice_missing(const struct cgroup_tree *tree, char *ret, size_t size)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(tree);
+
+	if (hierarchy->n_missing == 0)
+		return NULL;
+	snprintf(ret, size,
+		 "containers (%zu) in the %s cgroups are not in the %s%s ones, which are measured, "
+		 "and so are not told apart; for them start another cgscope with --cgroup and the "
+		 "path of one",
+		 hierarchy->n_missing, hierarchy->other, hierarchy->v1 ? "v1 " : "v2",
+		 hierarchy->controller);
+	return ret;
 }
 
 /*

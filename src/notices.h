@@ -18,6 +18,12 @@ const char *notice_no_root(const char *dir, int error, char *ret, size_t size);
 /* Which cgroups are read, and how; with --verbose only. */
 void notice_hierarchy(struct cgroup_tree *tree, FILE *err);
 
+/*
+ * That there are containers in the other hierarchy which the one that is measured has not, into
+ * @ret, which is returned; NULL: there are none.
+ */
+const char *notice_missing(const struct cgroup_tree *tree, char *ret, size_t size);
+
 /* What to do where other containers' cgroups are out of sight; NULL: they are not. */
 const char *notice_partial_view_advice(const struct cgroup_tree *tree);
 

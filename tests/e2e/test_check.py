@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`cgscope check`: what it says of the machine is what cgscope itself then does there."""
 
+import contextlib
+import os
 import subprocess
 import unittest
+import uuid
 
 import harness
+import lab
 
 OTHER_MOUNTS = ['unshare', '--mount', '--propagation', 'private']
 NO_TRACER = ['setpriv', '--bounding-set', '-sys_ptrace', '--inh-caps', '-all']
@@ -119,6 +123,69 @@ class Check(unittest.TestCase):
         verdict, text = lines['processes'][0]
         self.assertEqual(verdict, 'note')
         self.assertIn('--pid=host', text)
+
+
+class Hierarchy(unittest.TestCase):
+    """Where v1 and v2 are mounted side by side: the one that the containers are in is measured."""
+
+    def setUp(self):
+        tops = {kind: mount for mount, kind in lab.cgroup_mounts().items()
+                if kind == 'cgroup2' or os.path.basename(mount) == 'memory'}
+        if set(tops) != {'cgroup', 'cgroup2'}:
+            self.skipTest('needs a hybrid of cgroup v2 and a v1 memory hierarchy')
+        self.v1, self.v2 = tops['cgroup'], tops['cgroup2']
+
+    @contextlib.contextmanager
+    def container(self, top, process=True):
+        """What looks like one, and has a process or has none."""
+        parent = top + harness.unique('/e2e')
+        directory = f'{parent}/docker-{uuid.uuid4().hex * 2}.scope'
+        os.makedirs(directory)
+        try:
+            with contextlib.ExitStack() as stack:
+                if process:
+                    stack.enter_context(harness.running_load('join=' + directory, 'sleep=60000'))
+                    self.assertTrue(lab.wait_until(lambda: open_procs(directory), 10))
+                yield
+        finally:
+            lab.wait_until(lambda: not open_procs(directory), 10)
+            os.rmdir(directory)
+            os.rmdir(parent)
+
+    def chosen(self):
+        """(which is measured, what else was said without -v)."""
+        arguments = '-i', '0.1', '-n', '1', *harness.ROOT_OPTIONS
+        code, _, err = harness.cgscope('-v', *arguments)
+        self.assertEqual(code, 0, err)
+        place = next(line for line in err.splitlines() if line.startswith('cgscope: cgroups: v'))
+        self.assertIn(place.split(' at ')[0].removeprefix('cgscope: cgroups: '),
+                      check(*harness.ROOT_OPTIONS)[1]['cgroups'][0][1])
+        code, _, err = harness.cgscope(*arguments)
+        self.assertEqual(code, 0, err)
+        return place.split()[2], err
+
+    def test_empty_directory(self):
+        """Anybody who may write there can make one."""
+        before = self.chosen()
+        with self.container(self.v2, process=False):
+            self.assertEqual(self.chosen(), before)
+            with self.container(self.v1):
+                self.assertEqual(self.chosen(), ('v1', ''))
+
+    def test_each_has_its_own(self):
+        with self.container(self.v1), self.container(self.v2):
+            version, said = self.chosen()
+            self.assertEqual((version, said.count('\n')), ('v2', 1), said)
+            self.assertIn('containers (1) in the v1 memory cgroups', said)
+            self.assertIn('--cgroup', said)
+            notes = [text for verdict, text in check(*harness.ROOT_OPTIONS)[1]['cgroups']
+                     if verdict == 'note']
+            self.assertEqual(['cgscope: ' + note for note in notes], said.splitlines())
+
+
+def open_procs(directory):
+    with open(directory + '/cgroup.procs', encoding='ascii') as f:
+        return f.read()
 
 
 if __name__ == '__main__':

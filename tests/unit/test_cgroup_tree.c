@@ -24,9 +24,12 @@
 #include <cmocka.h>
 
 #include "src/cleanup.h"
+#include "src/pid_namespace.h"
 
 #define H    "5aaf9eb7648eeb1459d86eaa0ace8bcfa93089642e5c3113a14250dae3238aaf"
 #define SKIP 77
+
+#define REVERSE_H "faa8323eadc05241a3115c2e5193980afbec8aeca0fea68d9541bee8467bf9aa"
 
 static struct host_root *host;
 static struct cgroup_tree *tree;
@@ -297,9 +300,10 @@ static void set_handles_allowed(bool allowed)
 	cap_free(caps);
 }
 
-static pid_t join(const char *path)
+/* A process in the cgroup whose directory is @name, until leave(). */
+static pid_t join_directory(const char *name)
 {
-	char name[2 * CGROUP_PATH_MAX], self[16];
+	char file[2 * CGROUP_PATH_MAX + 16], self[16];
 	_cleanup_(closep) int fd = -1;
 	pid_t pid = fork();
 
@@ -308,13 +312,26 @@ static pid_t join(const char *path)
 			pause();
 	}
 	assert_true(pid > 0);
-	full(path, name);
-	strcat(name, "/cgroup.procs");
-	fd = open(name, O_WRONLY | O_CLOEXEC);
+	snprintf(file, sizeof(file), "%s/cgroup.procs", name);
+	fd = open(file, O_WRONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	snprintf(self, sizeof(self), "%d", (int)pid);
 	assert_int_equal(write(fd, self, strlen(self)), (ssize_t)strlen(self));
 	return pid;
+}
+
+static pid_t join(const char *path)
+{
+	char name[2 * CGROUP_PATH_MAX];
+
+	full(path, name);
+	return join_directory(name);
+}
+
+static void leave(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static bool is_populated(const char *below_top)
@@ -343,8 +360,7 @@ static void test_populated(void **state)
 	assert_true(is_populated("/a"));
 	assert_true(is_populated("/a/b/c"));
 	assert_false(is_populated("/d"));
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	leave(pid);
 	assert_false(is_populated("/a"));
 	drop("/a/b/c");
 	drop("/a/b");
@@ -481,10 +497,18 @@ static int fake_teardown(void **state)
 static const char *version(const struct cgroup_tree *of)
 {
 	const struct cgroup_hierarchy *hierarchy = cgroup_tree_hierarchy(of);
-	static char text[64];
+	static char text[128];
+	int n;
 
-	snprintf(text, sizeof(text), "%s%s%s", hierarchy->v1 ? hierarchy->controller : "v2",
-		 hierarchy->is_hybrid ? " hybrid" : "", hierarchy->by_evidence ? " proven" : "");
+	n = snprintf(text, sizeof(text), "%s%s%s", hierarchy->v1 ? hierarchy->controller : "v2",
+		     hierarchy->is_hybrid ? " hybrid" : "",
+		     hierarchy->by_evidence ? " proven" : "");
+	assert_int_equal(hierarchy->by_evidence, hierarchy->n_containers > 0);
+	if (hierarchy->n_other > 0)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " %zu to %zu in %s",
+			      hierarchy->n_containers, hierarchy->n_other, hierarchy->other);
+	if (hierarchy->n_missing > 0)
+		snprintf(text + n, sizeof(text) - (size_t)n, ", lacks %zu", hierarchy->n_missing);
 	return text;
 }
 
@@ -532,9 +556,66 @@ static void mkdir_in(const char *directory, const char *name, bool add)
 	assert_int_equal(add ? mkdir(path, 0755) : rmdir(path), 0);
 }
 
+#define DOCKER_A "docker-" H ".scope"
+#define DOCKER_B "docker-" REVERSE_H ".scope"
+#define MACHINE	 "machine.slice/machine-qemu\\x2d1\\x2dvm.scope"
+
+static pid_t join_in(const char *directory, const char *name)
+{
+	char path[CGROUP_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return join_directory(path);
+}
+
+/* The hierarchy with more containers, that have processes: v2 if it has as many. */
+static void check_both(const char *v2, const char *memory)
+{
+	pid_t in_memory, also_in_memory, in_v2, nested;
+
+	mkdir_in(memory, DOCKER_A, true);
+	mkdir_in(memory, DOCKER_B, true);
+	mkdir_in(v2, DOCKER_A, true);
+	mkdir_in(v2, DOCKER_A "/" DOCKER_A, true);
+	mkdir_in(v2, DOCKER_B, true);
+	in_memory = join_in(memory, DOCKER_A);
+	/* Elsewhere, what is empty counts if nobody can see who is in it. */
+	if (pid_namespace_is_initial() <= 0) {
+		leave(in_memory);
+		goto out;
+	}
+	assert_choice("memory hybrid proven");
+
+	/* The same in both, however often it makes others below itself. */
+	in_v2 = join_in(v2, DOCKER_A);
+	assert_choice("v2 hybrid proven 1 to 1 in v1 memory");
+	nested = join_in(v2, DOCKER_A "/" DOCKER_A);
+	assert_choice("v2 hybrid proven 1 to 1 in v1 memory");
+	also_in_memory = join_in(memory, DOCKER_B);
+	assert_choice("memory hybrid proven 2 to 1 in v2");
+	leave(in_memory);
+	leave(in_v2);
+	leave(nested);
+
+	/* Each has one of its own. */
+	assert_choice("memory hybrid proven");
+	in_v2 = join_in(v2, DOCKER_A);
+	assert_choice("v2 hybrid proven 1 to 1 in v1 memory, lacks 1");
+	leave(also_in_memory);
+	assert_choice("v2 hybrid proven");
+	leave(in_v2);
+out:
+	mkdir_in(memory, DOCKER_A, false);
+	mkdir_in(memory, DOCKER_B, false);
+	mkdir_in(v2, DOCKER_A "/" DOCKER_A, false);
+	mkdir_in(v2, DOCKER_A, false);
+	mkdir_in(v2, DOCKER_B, false);
+}
+
 static void test_choice(void **state)
 {
 	const char *v2 = parts[0], *memory = parts[1], *pids = parts[2];
+	pid_t pid;
 
 	if (!is_mounted(part_mounts[0], CGROUP2_SUPER_MAGIC) ||
 	    !is_mounted(part_mounts[1], CGROUP_SUPER_MAGIC) ||
@@ -545,12 +626,17 @@ static void test_choice(void **state)
 	for (size_t i = 0; i < 3; i++)
 		make_part(i);
 
-	/* v2 only: nothing else to choose. */
+	/* v2 only: nothing else to choose. A process makes a container, not the directory. */
 	fake_mount(v2, "/sys/fs/cgroup");
 	assert_choice("v2");
-	mkdir_in(v2, "docker-" H ".scope", true);
+	mkdir_in(v2, DOCKER_A, true);
+	mkdir_in(v2, DOCKER_A "/payload", true);
+	assert_choice("v2");
+	pid = join_in(v2, DOCKER_A "/payload");
 	assert_choice("v2 proven");
-	mkdir_in(v2, "docker-" H ".scope", false);
+	leave(pid);
+	mkdir_in(v2, DOCKER_A "/payload", false);
+	mkdir_in(v2, DOCKER_A, false);
 	fake_umount("/sys/fs/cgroup");
 
 	/* v1 only. */
@@ -562,16 +648,11 @@ static void test_choice(void **state)
 	fake_mount(v2, "/sys/fs/cgroup/unified");
 	mkdir_in(v2, "ssh.service", true);
 	mkdir_in(v2, "machine.slice", true);
-	mkdir_in(v2, "machine.slice/machine-qemu\\x2d1\\x2dvm.scope", true);
+	mkdir_in(v2, MACHINE, true);
+	pid = join_in(v2, MACHINE);
 	assert_choice("memory hybrid");
-	mkdir_in(memory, "docker", true);
-	mkdir_in(memory, "docker/" H, true);
-	assert_choice("memory hybrid proven");
-	mkdir_in(v2, "docker-" H ".scope", true);
-	assert_choice("v2 hybrid proven");
-	mkdir_in(v2, "docker-" H ".scope", false);
-	mkdir_in(memory, "docker/" H, false);
-	mkdir_in(memory, "docker", false);
+	leave(pid);
+	check_both(v2, memory);
 
 	/* A controller that is not in v1 is passed over, even if something is mounted. */
 	fake_file("/proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
@@ -580,7 +661,7 @@ static void test_choice(void **state)
 	fake_umount("/sys/fs/cgroup/pids");
 	assert_choice("v2");
 
-	mkdir_in(v2, "machine.slice/machine-qemu\\x2d1\\x2dvm.scope", false);
+	mkdir_in(v2, MACHINE, false);
 	mkdir_in(v2, "machine.slice", false);
 	mkdir_in(v2, "ssh.service", false);
 	fake_umount("/sys/fs/cgroup/unified");

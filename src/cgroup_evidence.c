@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cgroup_evidence.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cgroup_path.h"
+#include "cgroup_tree.h"
+#include "cgroup_walk.h"
+#include "cleanup.h"
+#include "pid_namespace.h"
+
+#define VISITS_MAX 100000
+
+/* The start of a small file. */
+static bool read_start(int dirfd, const char *path, char *ret, size_t size)
+{
+	_cleanup_(closep) int fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+	if (n < 0)
+		return false;
+	ret[n] = '\0';
+	return true;
+}
+
+static int has_process(const char *path, uint64_t id, void *data)
+{
+	char file[CGROUP_PATH_MAX + 32], text[2];
+	const int *fd = data;
+
+	snprintf(file, sizeof(file), ".%s/cgroup.procs", path);
+	return read_start(*fd, file, text, sizeof(text)) && text[0] != '\0';
+}
+
+bool cgroup_is_populated(int fd, const char *path)
+{
+	_cleanup_(closep) int own_fd =
+		openat(fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char events[256];
+
+	if (own_fd < 0)
+		return false;
+	/* v2 keeps count, but not for the root, which is never empty. */
+	if (read_start(own_fd, "cgroup.events", events, sizeof(events)))
+		return strstr(events, "populated 1") != NULL;
+	return cgroup_walk(own_fd, has_process, &own_fd) > 0;
+}
+
+struct count {
+	const struct cgroup_place *place;
+	const struct cgroup_place *other;
+	bool sees_processes; /* of v1 */
+	size_t n_visits;
+	struct cgroup_evidence evidence;
+};
+
+static bool is_alive(const struct count *count, const struct cgroup_place *place, const char *path)
+{
+	path += strspn(path, "/");
+	if (place->v1 && !count->sees_processes)
+		return faccessat(place->fd, path, F_OK, 0) == 0;
+	return cgroup_is_populated(place->fd, path);
+}
+
+/*
+ * A virtual machine's scope is systemd's and stands in v2 wherever its processes are. What is below
+ * a container is its own, however many it makes look like others.
+ */
+static bool is_outermost(const char *path)
+{
+	struct cgroup_parse parse;
+
+	cgroup_path_parse(path, &parse);
+	return parse.n_links > 0 && parse.links[0].hint != HINT_LIBVIRT_QEMU &&
+	       path[parse.links[0].end] == '\0';
+}
+
+static int count_container(const char *path, uint64_t id, void *data)
+{
+	struct count *count = data;
+
+	if (is_outermost(path) && is_alive(count, count->place, path)) {
+		count->evidence.n++;
+		if (count->other->fd < 0)
+			return 1;
+		if (!is_alive(count, count->other, path))
+			count->evidence.n_only++;
+	}
+	return ++count->n_visits == VISITS_MAX;
+}
+
+void cgroup_evidence_count(const struct cgroup_place *place, const struct cgroup_place *other,
+			   struct cgroup_evidence *ret)
+{
+	struct count count = {
+		.place = place,
+		.other = other,
+		.sees_processes = pid_namespace_is_initial() > 0,
+	};
+
+	if (place->fd >= 0)
+		(void)cgroup_walk(place->fd, count_container, &count);
+	*ret = count.evidence;
+}
