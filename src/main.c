@@ -53,6 +53,7 @@ struct monitor {
 	uint64_t resolver_worked_ns;
 	struct hierarchy_watch hierarchy_watch;
 	uint64_t intervals;
+	unsigned losses_said; /* a bit for each cause */
 	struct loop *loop;
 	bool stop; /* the interval that is printed is the last one */
 };
@@ -218,6 +219,7 @@ static int print_interval(struct monitor *monitor)
 		return r;
 	}
 	monitor->intervals++;
+	notice_losses(report, &monitor->losses_said, stderr);
 	r = publisher_add(monitor->publisher, &snapshot, &source, report);
 	if (r < 0)
 		return fail("cannot sum up the metrics: %s", strerror(-r)), r;

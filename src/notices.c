@@ -2,6 +2,7 @@
 #include "notices.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 
@@ -39,8 +40,7 @@ void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
 		hierarchy->controller, text_shown(hierarchy->mount),
 		hierarchy->by_evidence ? "containers were found there" : "the default here");
 	if (hierarchy->n_other > 0)
-		fprintf(err,
-			"cgscope: cgroups: containers with processes: %zu there, %zu in %s\n",
+		fprintf(err, "cgscope: cgroups: containers with processes: %zu there, %zu in %s\n",
 			hierarchy->n_containers, hierarchy->n_other, hierarchy->other);
 	if (problem)
 		fprintf(err, "cgscope: cgroup handles cannot be used (%s), walking instead\n",
@@ -150,5 +150,42 @@ void notice_pids(const struct options *options, struct cgroup_tree *tree, FILE *
 				"cgscope: --pid %d: is a thread of process %d, which is what to "
 				"give; --by thread tells its threads apart\n",
 				pid, process);
+	}
+}
+
+/* What "(…)" holds behind the cause. */
+static const char *const losses[] = {
+	[LOSS_NO_MEMORY] =
+		"the kernel had no memory for the record of a thread: give it some, in a "
+		"container by a higher memory limit, or narrow what is watched",
+	[LOSS_RING_FULL] =
+		"threads end and change faster than cgscope reads: give it more CPU, see "
+		"that its output is read, or narrow what is watched",
+	[LOSS_RECURSION] =
+		"the kernel left a program out, since it was running on that CPU already: "
+		"a few of them are no reason to do anything",
+	[LOSS_BYTES_UNREAD] =
+		"their bytes are missing, no call is: the memory was paged out, or more "
+		"than 1024 of them came in one call",
+};
+_Static_assert(sizeof(losses) / sizeof(losses[0]) == LOSS_N_, "each has its words");
+
+void notice_losses(const struct report *report, unsigned *said, FILE *err)
+{
+	for (unsigned i = 0; i < LOSS_N_; i++) {
+		const char *cause = loss_cause_name((enum loss_cause)i);
+
+		if (report->lost[i] == 0 || *said >> i & 1)
+			continue;
+		*said |= 1u << i;
+		if (i == LOSS_BYTES_UNREAD)
+			fprintf(err,
+				"cgscope: lengths of %" PRIu64
+				" messages could not be read in this interval: %s (%s)\n",
+				report->lost[i], cause, losses[i]);
+		else
+			fprintf(err,
+				"cgscope: %" PRIu64 " calls were lost in this interval: %s (%s)\n",
+				report->lost[i], cause, losses[i]);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is said at the start of what will not be seen, or not as expected: a line each, on @err. */
+/* What is said of what will not be seen, or not as expected: a line each, on @err. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,6 +8,7 @@
 #include "cgroup_tree.h"
 #include "host_root.h"
 #include "options.h"
+#include "report.h"
 
 /* What it says where cgroup_tree_open() failed with -errno @error, into @ret, which is returned. */
 const char *notice_no_cgroups(const struct host_root *root, int error, char *ret, size_t size);
@@ -36,6 +37,12 @@ void notice_host_root(const struct host_root *root, struct cgroup_tree *tree, bo
 
 /* That other containers' cgroups are out of sight. */
 void notice_partial_view(struct cgroup_tree *tree, FILE *err);
+
+/*
+ * Of each cause of loss, the first time only, what it means and what to do; @said remembers them, a
+ * bit each.
+ */
+void notice_losses(const struct report *report, unsigned *said, FILE *err);
 
 /* That other processes are out of sight, or that those of --pid are not there. */
 void notice_pids(const struct options *options, struct cgroup_tree *tree, FILE *err);

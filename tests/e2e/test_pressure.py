@@ -14,12 +14,14 @@ import unittest
 
 import harness
 import lab
-from harness import Cgroup, Monitor, rows, total
+import metrics_tools as tools
+from harness import Cgroup, Monitor, intervals, rows, total
 
 OTHER_PROCESSES = '(others)'
 OTHER_NUMBERS = 'sys_others'
 PROCESSES_MAX = 32768  # that are told apart in one cgroup
 WRITES = [['1', '0x1'], ['64', '0x1']]  # of x86-64 and arm64, as in /proc/PID/syscall
+OVERLOAD = 8000  # processes: the ring holds some 4000
 NUMBERS_MAX = 64  # of calls that do not exist, told apart in one process
 
 
@@ -120,6 +122,49 @@ class Stalled:
     def read_to_end(self):
         with open(self.reader, 'rb') as stream:
             return [json.loads(line) for line in stream]
+
+
+class Overload(Pressure):
+    """Tasks hand over more than is read: the ring is full."""
+
+    def overload(self, monitor, comm, cgroup):
+        os.kill(monitor.pid, signal.SIGSTOP)
+        try:
+            harness.run_load('name=' + comm, f'fork={OVERLOAD}', 'getppid=7', 'getpgrp=1',
+                             'badclose=1', 'end', cgroup=cgroup)
+        finally:
+            os.kill(monitor.pid, signal.SIGCONT)
+        monitor.wait_intervals(2)
+
+    def test_said_once(self):
+        """One line for the cause, however often it loses; it stays healthy, and the sum is right."""
+        comm, port = harness.unique_comm(), tools.free_port()
+        with Cgroup() as cgroup, Monitor('-c', comm, '--listen', f'127.0.0.1:{port}',
+                                         interval=0.5) as monitor:
+            for _ in range(2):
+                before = harness.lost(monitor.records)
+                self.overload(monitor, comm, cgroup)
+                self.assertGreater(harness.lost(monitor.records), before)
+                self.assertEqual(tools.get(port, '/healthz')[0], 200)
+                self.assertEqual(tools.get(port, '/readyz')[0], 200)
+        records = monitor.records
+        self.check_sum(total(records, 'getppid', comm=comm), 2 * 7 * OVERLOAD, records)
+        causes = [r['lost']['causes'] for r in intervals(records)]
+        said = [harness.LOSS.match(line) for line in monitor.errors.splitlines()]
+        self.assertTrue(all(said), monitor.errors)
+        first = {cause: next(one[cause] for one in causes if cause in one)
+                 for cause in {cause for one in causes for cause in one}}
+        self.assertIn('ring_full', first)
+        self.assertEqual({one[3].decode(): int(one[1] or one[2]) for one in said}, first)
+        self.assertEqual(len(said), len(first))
+        self.assertIn(b'CPU', next(one[4] for one in said if one[3] == b'ring_full'))
+
+    def test_nothing_lost(self):
+        with Cgroup() as cgroup, Monitor('--cgroup', cgroup.name) as monitor:
+            harness.run_load('getppid=100', cgroup=cgroup)
+            monitor.wait_intervals(1)
+        if harness.lost(monitor.records) == 0:
+            self.assertNotIn(b'lost', monitor.errors)
 
 
 class Reader(Pressure):
