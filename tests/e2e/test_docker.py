@@ -66,6 +66,21 @@ class Docker(unittest.TestCase):
         # Nobody else is billed for it.
         self.assertEqual(total(records, 'getppid', comm=comm), 52000)
 
+    def test_cgroup_parent(self):
+        """Elsewhere than Docker's own place, as runners of CI have it."""
+        parent = 'e2ejob.slice' if info['docker_cgroup_driver'] == 'systemd' else '/e2e_job'
+        try:
+            with Container(info, 'tick=50', options=['--cgroup-parent', parent]) as container, \
+                    Monitor() as monitor:
+                monitor.wait_intervals(2)
+        finally:
+            for mount in lab.cgroup_mounts():
+                lab.remove_cgroup(f'{mount}/{parent.lstrip("/")}')
+        self.assertTrue(container.of(monitor.records))
+        for record in container.of(monitor.records):
+            self.assert_is(record, container)
+            self.assertIn(parent, record['cgroup']['path'])
+
     def test_started_later(self):
         with Monitor() as monitor, Container(info, 'tick=50') as container:
             record = monitor.wait_record(lambda r: value(r, 'container', 'id') == container.id)

@@ -11,7 +11,7 @@ import uuid
 
 import harness
 import lab
-from harness import Cgroup, Container, Monitor, containers, rows, total, value
+from harness import Cgroup, Container, Monitor, Pod, containers, rows, total, value
 
 SYSTEM_POD = {'io.kubernetes.pod.name': 'kube-apiserver', 'io.kubernetes.pod.namespace': 'kube-system',
               'io.kubernetes.container.name': 'kube-apiserver', 'io.kubernetes.pod.uid': str(uuid.uuid4())}
@@ -81,6 +81,25 @@ class FromTheInside(unittest.TestCase):
             self.assertEqual(record['container']['name'], name)
             self.assertEqual(record['container']['image']['name'], image)
             self.assertEqual(set(record.get('k8s', {})) - {'node'}, set())
+
+
+class FromAService(unittest.TestCase):
+    """A service that was given its part of the hierarchy makes what a runtime makes at the top."""
+
+    def test_paths_of_others(self):
+        comm, unit = harness.unique_comm(), harness.unique('alice') + '.service'
+        with Container(info, 'tick=50') as victim, Pod(info, 'tick=50') as pod:
+            inners = (f'/docker-{victim.id}.scope', f'/system.slice/docker-{victim.id}.scope',
+                      f'/docker/{victim.id}', f'{pod.parent}/{pod.id}')
+            with contextlib.ExitStack() as stack:
+                made = [stack.enter_context(Cgroup(f'/system.slice/{unit}{inner}')) for inner in inners]
+                monitor = stack.enter_context(Monitor('-c', comm))
+                for cgroup in made:
+                    harness.run_load('name=' + comm, 'getppid=100', cgroup=cgroup)
+                monitor.wait_intervals(2)
+        for record in containers(monitor.records):
+            self.assertEqual((record['kind'], value(record, 'systemd', 'unit')), ('unit', unit), record)
+        self.assertEqual(total(monitor.records, 'getppid', comm=comm), 100 * len(inners))
 
 
 def has_process(cgroup):
