@@ -18,8 +18,9 @@
  *   - a bare number: a cgroup's id if there is such a cgroup, else a process.
  *
  * A cgroup that exists here is resolved as the monitor would. One that does not, with no link that
- * any runtime knows, is only a text, and the answer is what it says: its innermost container.
- * "chain" has all of them, outermost first. Of what is not known, @err says so, a line a target.
+ * any runtime knows, is only a text, and the answer is what it says: its innermost container and
+ * its innermost pod. "chain" has all containers, outermost first. Of what is not known, @err says
+ * so, a line a target.
  *
  * Returns the exit status: 1 if no target gave a container, pod, unit or the host, or on failure.
  */
