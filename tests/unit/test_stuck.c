@@ -259,15 +259,20 @@ static void time_is_for_both(void)
 /* And the same if the first one used it up: the last has a second in any case. */
 static void time_is_used_up(void)
 {
+	const struct itimerval half_a_second = { .it_value = { LONG_US / 2 / 1000000, 0 } };
+	struct itimerval left;
 	bool stop = false;
 	char c;
 
-	second_us = LONG_US / 30;
+	second_us = LONG_US;
 	stuck_watch(false);
 	check(raise(SIGTERM) == 0);
-	(void)usleep(second_us * 9 / 2);
+	check(setitimer(ITIMER_REAL, &half_a_second, NULL) == 0);
 	check(!stuck_unwatch(&stop));
 	stuck_watch(true);
+	check(getitimer(ITIMER_REAL, &left) == 0);
+	check(left.it_value.tv_sec > half_a_second.it_value.tv_sec);
+	check(left.it_value.tv_sec <= LONG_US / 1000000);
 	check(write(STDOUT_FILENO, "y", 1) == 1);
 	check(!stuck_unwatch(&stop));
 	check(read(pipe_fds[0], &c, 1) == 1 && c == 'y');
