@@ -140,19 +140,21 @@ static const char *line_of_hierarchy(const struct resolution *resolution, const 
 	return find_line(lines, hierarchy && hierarchy->v1 ? hierarchy->controller : NULL);
 }
 
-/*
- * The line of /proc/PID/cgroup that tells most. The hierarchy that containers are identified in
- * comes first; a v1 process can be in a container in some hierarchies and in none in others.
- */
-static const char *choose_line(const struct resolution *resolution, const char *lines)
-{
-	static const char *const order[] = { "memory", "pids", "cpu", "name=systemd", NULL };
-	const char *best = line_of_hierarchy(resolution, lines);
+/* After that hierarchy; NULL is v2's. */
+static const char *const line_order[] = { "memory", "pids", "cpu", "name=systemd", NULL };
 
-	if (best && has_container(best))
-		return best;
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-		const char *line = find_line(lines, order[i]);
+/*
+ * The line of /proc/PID/cgroup that names a container; NULL: none does. A v1 process can be in a
+ * container in some hierarchies and in none in others.
+ */
+static const char *line_of_container(const struct resolution *resolution, const char *lines)
+{
+	const char *own = line_of_hierarchy(resolution, lines);
+
+	if (own && has_container(own))
+		return own;
+	for (size_t i = 0; i < sizeof(line_order) / sizeof(line_order[0]); i++) {
+		const char *line = find_line(lines, line_order[i]);
 
 		if (line && has_container(line))
 			return line;
@@ -160,8 +162,19 @@ static const char *choose_line(const struct resolution *resolution, const char *
 	for (const char *line = lines; *line; line = next_line(line))
 		if (has_container(line))
 			return line;
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-		const char *line = find_line(lines, order[i]);
+	return NULL;
+}
+
+/* The line that tells most: of the text of such a file, whatever machine that is from. */
+static const char *choose_line(const struct resolution *resolution, const char *lines)
+{
+	const char *best = line_of_container(resolution, lines);
+
+	if (best)
+		return best;
+	best = line_of_hierarchy(resolution, lines);
+	for (size_t i = 0; i < sizeof(line_order) / sizeof(line_order[0]); i++) {
+		const char *line = find_line(lines, line_order[i]);
 
 		if (line && (!best || is_of_host(best)) && !is_of_host(line))
 			return line;
@@ -191,12 +204,33 @@ static bool climbs(const char *path)
 	return strncmp(path, "/../", 4) == 0 || strcmp(path, "/..") == 0;
 }
 
+static char *path_of_line(const char *line)
+{
+	const char *path = cgroup_line_path(line, NULL);
+
+	return strndup(path, strcspn(path, "\n"));
+}
+
 /* The path in the line that tells most. */
 static char *path_of_lines(const struct resolution *resolution, const char *lines)
 {
-	const char *path = cgroup_line_path(choose_line(resolution, lines), NULL);
+	return path_of_line(choose_line(resolution, lines));
+}
 
-	return strndup(path, strcspn(path, "\n"));
+/*
+ * The same of a process of this machine: in none of the containers it is what the hierarchy that is
+ * measured says, and what others say is not in there.
+ */
+static const char *choose_line_of_process(const struct resolution *resolution, const char *lines,
+					  bool *ret_elsewhere)
+{
+	const char *own = line_of_hierarchy(resolution, lines);
+	const char *best = line_of_container(resolution, lines);
+
+	if (!best)
+		best = own ? own : choose_line(resolution, lines);
+	*ret_elsewhere = resolution->tree && best != own;
+	return best;
 }
 
 /* What stands for a cgroup of which not even the container is known that it is in. */
@@ -232,14 +266,15 @@ static char *path_from_namespace(const struct resolution *resolution, const char
  * container's that we are in; where that is not in sight, a path that leads out of it still has a
  * tail to tell by.
  */
-static char *path_of_file(const struct resolution *resolution, const char *file)
+static char *path_of_file(const struct resolution *resolution, const char *file,
+			  bool *ret_elsewhere)
 {
 	_cleanup_(freep) char *lines = read_proc(file), *path = NULL;
 
 	if (!lines || !lines[0])
 		return NULL;
 	if (cgroup_namespace_is_initial())
-		return path_of_lines(resolution, lines);
+		return path_of_line(choose_line_of_process(resolution, lines, ret_elsewhere));
 	path = path_from_namespace(resolution, lines);
 	if (path)
 		return TAKE_PTR(path);
@@ -247,12 +282,12 @@ static char *path_of_file(const struct resolution *resolution, const char *file)
 	return path && climbs(path) ? TAKE_PTR(path) : strdup(NOWHERE);
 }
 
-static char *path_of_pid(const struct resolution *resolution, uint64_t pid)
+static char *path_of_pid(const struct resolution *resolution, uint64_t pid, bool *ret_elsewhere)
 {
 	char file[64];
 
 	(void)snprintf(file, sizeof(file), "/proc/%" PRIu64 "/cgroup", pid);
-	return path_of_file(resolution, file);
+	return path_of_file(resolution, file, ret_elsewhere);
 }
 
 static char *path_of_id(const struct resolution *resolution, uint64_t id)
@@ -294,10 +329,10 @@ static bool parse_proc(const char *target, char *ret, size_t size)
 
 /*
  * The path that @target stands for; NULL if it is an id or process that does not exist, and what
- * of them in @ret_missing.
+ * of them in @ret_missing. @ret_elsewhere is whether it is a path of another hierarchy.
  */
 static char *path_of_target(const struct resolution *resolution, const char *target,
-			    const char **ret_missing)
+			    const char **ret_missing, bool *ret_elsewhere)
 {
 	static const char no_process[] = "no such process";
 	const struct cgroup_hierarchy *hierarchy =
@@ -308,16 +343,16 @@ static char *path_of_target(const struct resolution *resolution, const char *tar
 
 	*ret_missing = no_process;
 	if (parse_number(target, "pid:", &number))
-		return path_of_pid(resolution, number);
+		return path_of_pid(resolution, number, ret_elsewhere);
 	if (parse_proc(target, file, sizeof(file)))
-		return path_of_file(resolution, file);
+		return path_of_file(resolution, file, ret_elsewhere);
 	*ret_missing = "no cgroup with this id";
 	if (parse_number(target, "cgroup:", &number))
 		return path_of_id(resolution, number);
 	*ret_missing = "no cgroup with this id, and no process with this PID";
 	if (parse_number(target, "", &number)) {
 		found = path_of_id(resolution, number);
-		return found ? found : path_of_pid(resolution, number);
+		return found ? found : path_of_pid(resolution, number, ret_elsewhere);
 	}
 
 	*ret_missing = NULL;
@@ -344,6 +379,15 @@ complain(const struct resolution *resolution, const char *target, const char *fo
 	fputc('\n', resolution->err);
 }
 
+/* Whether it stands for a cgroup or a process: "12", "pid:12", "cgroup:12". */
+static bool is_number(const char *target)
+{
+	uint64_t number;
+
+	return parse_number(target, "", &number) || parse_number(target, "pid:", &number) ||
+	       parse_number(target, "cgroup:", &number);
+}
+
 /* Why nothing is known about @target. */
 static const char *why_unknown(const struct resolution *resolution, const char *target,
 			       const char *path, const struct identity *identity,
@@ -354,7 +398,7 @@ static const char *why_unknown(const struct resolution *resolution, const char *
 	if (strcmp(path, NOWHERE) == 0 && strcmp(target, NOWHERE) != 0)
 		return "it is seen from a cgroup namespace, and where that is among the host's "
 		       "cgroups is not in sight";
-	if (!exists && !strchr(target, '/'))
+	if (!exists && !strchr(target, '/') && !is_number(target))
 		return "a TARGET is a path, a line of /proc/PID/cgroup, the id of a cgroup or a "
 		       "PID, not the name or id of a container";
 	if (!exists && resolution->tree)
@@ -369,7 +413,8 @@ static int resolve_one(const struct resolution *resolution, const char *target)
 {
 	_cleanup_(identity_done) struct identity identity = { 0 };
 	const char *missing;
-	_cleanup_(freep) char *path = path_of_target(resolution, target, &missing);
+	bool elsewhere = false;
+	_cleanup_(freep) char *path = path_of_target(resolution, target, &missing, &elsewhere);
 	struct resolve_trace trace;
 	int r;
 
@@ -393,7 +438,12 @@ static int resolve_one(const struct resolution *resolution, const char *target)
 			complain(resolution, target, "cannot be printed: %s", strerror(-r));
 		return r;
 	}
-	if (identity.kind == IDENTITY_UNKNOWN)
+	/* Said of what is known, too: it will not be found in what is measured. */
+	if (elsewhere && identity.cgroup_id == 0)
+		complain(resolution, target,
+			 "its cgroup is in another hierarchy than the one measured, at %s",
+			 text_shown(cgroup_tree_hierarchy(resolution->tree)->mount));
+	else if (identity.kind == IDENTITY_UNKNOWN)
 		complain(resolution, target, "%s",
 			 why_unknown(resolution, target, path, &identity, &trace));
 	return identity.kind != IDENTITY_UNKNOWN;

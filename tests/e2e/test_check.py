@@ -3,6 +3,7 @@
 """`cgscope check`: what it says of the machine is what cgscope itself then does there."""
 
 import contextlib
+import json
 import os
 import subprocess
 import unittest
@@ -181,6 +182,57 @@ class Hierarchy(unittest.TestCase):
             notes = [text for verdict, text in check(*harness.ROOT_OPTIONS)[1]['cgroups']
                      if verdict == 'note']
             self.assertEqual(['cgscope: ' + note for note in notes], said.splitlines())
+
+
+    @contextlib.contextmanager
+    def process(self, top, name):
+        """In a cgroup of one hierarchy only."""
+        directory = top + harness.unique('/e2e') + name
+        os.makedirs(directory)
+        try:
+            with harness.running_load('join=' + directory, 'sleep=60000') as process:
+                self.assertTrue(lab.wait_until(lambda: open_procs(directory), 10))
+                yield process.pid
+        finally:
+            lab.wait_until(lambda: not open_procs(directory), 10)
+            os.removedirs(directory)
+
+    def resolve(self, *targets):
+        code, out, err = harness.cgscope('resolve', *harness.ROOT_OPTIONS, *targets)
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    def test_process_of_the_other(self):
+        """What is measured is what a process has in the hierarchy that is."""
+        measured, _ = self.chosen()
+        for top, version in (self.v1, 'v1'), (self.v2, 'v2'):
+            with self.subTest(top), self.process(top, '/some/where') as pid:
+                code, (by_pid, by_number), err = self.resolve(f'pid:{pid}', str(pid))
+                self.assertNotIn('TARGET', err)
+                if version == measured:
+                    self.assertEqual((code, by_pid['kind']), (1, 'unknown'))
+                    self.assertEqual(err.count('no container, pod, unit or host'), 2, err)
+                else:
+                    # Which is where we are.
+                    own_code, (own,), _ = self.resolve(f'pid:{os.getpid()}')
+                    self.assertEqual((code, by_pid['kind'], by_number['cgroup']),
+                                     (own_code, own['kind'], own['cgroup']))
+                    self.assertNotIn('another hierarchy', err)
+
+    def test_container_of_the_other(self):
+        """It is known by its name, and cannot be measured as a container."""
+        measured, _ = self.chosen()
+        top = self.v1 if measured == 'v2' else self.v2
+        one = uuid.uuid4().hex * 2
+        # So that it is the other, whatever the container adds to it.
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(self.container(self.v1 if measured == 'v1' else self.v2))
+            pid = stack.enter_context(self.process(top, f'/docker-{one}.scope'))
+            code, (record,), err = self.resolve(str(pid))
+        self.assertEqual((code, record['container']['id']), (0, one))
+        self.assertNotIn('id', record['cgroup'])
+        self.assertEqual(err.count('\n'), 1, err)
+        self.assertIn('its cgroup is in another hierarchy than the one measured', err)
 
 
 def open_procs(directory):
