@@ -369,6 +369,28 @@ class Privileges(unittest.TestCase):
         self.assertEqual(total(monitor.records, 'getppid', comm=comm), 400000)
         self.assertEqual(harness.lost(monitor.records), 0)
 
+    def test_no_tracefs(self):
+        """Nor debugfs, nor perf events: what is attached takes bpf(2) and the kernel's BTF only."""
+        if not shutil.which('strace'):
+            self.skipTest('needs strace')
+        with harness.scratch_directory() as directory:
+            for argv in ['-i', '0.1', '-n', '2', '-o', 'json', '-s', 'getppid', '-p', '1',
+                         '--listen', '127.0.0.1:0'], ['check'], ['resolve', '/']:
+                with self.subTest(argv):
+                    trace = directory + '/trace'
+                    harness.cgscope(
+                        *argv, *harness.ROOT_OPTIONS, timeout=60, env=harness.traced_environ(),
+                        wrapper=['strace', '-f', '-qq', '-o', trace, '-e',
+                                 'trace=%file,bpf,perf_event_open'])
+                    with open(trace, encoding='utf-8', errors='replace') as f:
+                        calls = f.read()
+                    self.assertIn('openat(', calls)
+                    if argv[0] != 'resolve':
+                        self.assertIn('BPF_RAW_TRACEPOINT_OPEN', calls)
+                    for word in '/sys/kernel/tracing', '/sys/kernel/debug', '/debugfs', \
+                            'perf_event_open':
+                        self.assertEqual([line for line in calls.splitlines() if word in line], [])
+
     def test_drops_them(self):
         """Once attached, nothing is left that it does not need."""
         with Monitor() as monitor:

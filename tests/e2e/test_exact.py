@@ -3,10 +3,12 @@
 """The sum over all intervals is the truth, however short they are and however many tasks."""
 
 import contextlib
+import os
 import time
 import unittest
 
 import harness
+import metrics_tools as tools
 from harness import Cgroup, Monitor, rows, total
 
 RUNS = 10
@@ -36,6 +38,46 @@ class Exact(unittest.TestCase):
             self.assertEqual(total(cgroup.of(records), 'getppid', comm=comm), 2 * CALLS)
             seen = {r['record']['timestamp'] for r in rows(records, 'getppid', comm)}
             self.assertGreater(len(seen), 3, 'the calls are all in a few intervals')
+
+    def test_one_cpu(self):
+        """The same where monitor and workload share a CPU, and the others have none of the calls."""
+        allowed = os.sched_getaffinity(0)
+        for cpu in sorted(allowed)[:2]:
+            comm = harness.unique_comm()
+            os.sched_setaffinity(0, {cpu})  # what is started from here on has it from us
+            try:
+                with self.subTest(cpu=cpu), Cgroup() as cgroup:
+                    with Monitor('--cgroup', cgroup.name, interval=0.01) as monitor:
+                        self.assertEqual(os.sched_getaffinity(monitor.pid), {cpu})
+                        harness.run_load('name=' + comm, 'thread=2', f'getppid={CALLS // 2}', 'end',
+                                         'fork=200', 'getppid=1', 'end', cgroup=cgroup)
+                    self.assertEqual((total(monitor.records, 'getppid', comm=comm),
+                                      harness.lost(monitor.records)), (CALLS + 200, 0))
+            finally:
+                os.sched_setaffinity(0, allowed)
+
+    def test_small_stack(self):
+        """A quarter of a MiB is enough, in every output and for the listener's thread."""
+        small = ['/bin/sh', '-c', 'ulimit -s 256 && exec "$0" "$@"']
+        for output in 'text', 'json':
+            with self.subTest(output), Cgroup() as cgroup:
+                comm = harness.unique_comm()
+                port = tools.free_port()
+                with Monitor('--listen', f'127.0.0.1:{port}', '--by', 'thread', output=output,
+                             interval=0.1, wrapper=small) as monitor:
+                    with open(f'/proc/{monitor.pid}/limits', encoding='ascii') as f:
+                        limit = next(line.split()[3] for line in f if 'Max stack size' in line)
+                    self.assertEqual(limit, str(256 << 10))
+                    harness.run_load('name=' + comm, 'thread=2', 'getppid=1000', 'end',
+                                     cgroup=cgroup)
+                    monitor.wait_intervals(2)
+                    self.assertEqual(tools.get(port, '/metrics')[0], 200)
+                if output == 'json':
+                    self.assertEqual(total(monitor.records, 'getppid', comm=comm), 2000)
+        for command in ['check'], ['resolve', '/', f'pid:{os.getpid()}'], ['--help']:
+            code, out, err = harness.cgscope(*command, wrapper=small)
+            self.assertGreaterEqual(code, 0, err)
+            self.assertTrue(out)
 
     def test_one_cgroup_of_many(self):
         """A selected cgroup loses nothing to those that are left out, however often they change."""
