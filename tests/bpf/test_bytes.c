@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define FILE_BYTES 65536
@@ -199,11 +200,23 @@ static void f14_each_call(void **state)
 /* What these return, if it is above 0, is an offset, a number of things, or bytes of no transfer.
  */
 static const char *const never[] = {
-	"lseek",     "fcntl",	     "ioctl",	     "getdents64",
-	"getrandom", "readlinkat",   "getcwd",	     "epoll_pwait",
-	"ppoll",     "mmap",	     "msgsnd",	     "msgrcv",
-	"io_submit", "io_getevents", "mq_timedsend", "mq_timedreceive",
+	"lseek",	   "fcntl",    "ioctl",	      "getdents64",   "getrandom",
+	"readlinkat",	   "getcwd",   "epoll_pwait", "ppoll",	      "mmap",
+	"msgsnd",	   "msgrcv",   "io_submit",   "io_getevents", "mq_timedsend",
+	"mq_timedreceive", "getxattr",
 };
+
+/* Where the file system keeps such attributes, and else a call that fails. */
+static void f14_xattr(int fd)
+{
+	static const char name[] = "trusted.cgscope";
+	char path[64];
+	bool works = fsetxattr(fd, name, "12345", 5, 0) == 0;
+
+	victim_check(works || errno == EOPNOTSUPP || errno == EPERM);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	check_call(works ? 5 : -1, SYS_getxattr, path, name, buffer, 100);
+}
 
 static void f14_queues(void)
 {
@@ -278,6 +291,7 @@ static void f14_never_victim(void *data)
 	victim_check(syscall(SYS_mmap, 0, 4096, 1, 0x22, -1, 0) > 0);
 	f14_queues();
 	f14_aio(fd);
+	f14_xattr(fd);
 }
 
 static void f14_never_bytes(void **state)
