@@ -46,7 +46,7 @@ VALUES = [
     'monitor.filters.namespaces={shop,web-*}', 'monitor.filters.pods={a}', 'monitor.filters.containers={b}',
     'monitor.filters.cgroups={/kubepods}', 'monitor.filters.comms={nginx}',
     'monitor.filters.syscalls={fsync}', 'monitor.extraArgs={--node=x}', 'listen.port=9000',
-    'listen.metricsSyscalls=5', 'capabilities={SYS_ADMIN,DAC_READ_SEARCH}', 'seccompProfile.type=Unconfined',
+    'listen.metricsSyscalls=5', 'privileged=true,listen.port=80', 'capabilities={SYS_ADMIN,DAC_READ_SEARCH}', 'seccompProfile.type=Unconfined',
     'appArmorProfile.type=Unconfined', 'seLinuxOptions.type=spc_t', 'resources.limits.cpu=1',
     'priorityClassName=system-node-critical', 'tolerations=null', 'nodeSelector.zone=a',
     'affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]'
@@ -76,7 +76,7 @@ VALUES = [
     'prometheusRule.enabled=true,prometheusRule.job=x', 'prometheusRule.enabled=true,prometheusRule.lostRatio=0.5',
     'prometheusRule.enabled=true,prometheusRule.calls={fsync}', 'prometheusRule.enabled=true,prometheusRule.stuckSeconds=5',
     'prometheusRule.enabled=true,prometheusRule.errorRatio=0.5', 'prometheusRule.enabled=true,prometheusRule.errorJump=5',
-    'prometheusRule.enabled=true,prometheusRule.latencySeconds=0.5', 'prometheusRule.enabled=true,prometheusRule.latencyJump=5',
+    'prometheusRule.enabled=true,prometheusRule.latencySeconds=0.5', 'prometheusRule.enabled=true,prometheusRule.latencySeconds=1', 'prometheusRule.enabled=true,prometheusRule.latencyJump=5',
     'dashboard.enabled=true,dashboard.labels.a=b', 'dashboard.enabled=true,dashboard.annotations.a=b',
     'networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.a=b',
     'extraObjects[0].apiVersion=v1,extraObjects[0].kind=ConfigMap,extraObjects[0].metadata.name=x',
@@ -120,7 +120,7 @@ WRONG = [
     ('resources.limits.memory=256', "'/resources/limits/memory'", 'minimum: got 256'),
     ('resources.limits.memory=256m', "'/resources/limits/memory'", 'pattern'),
     ('resources.requests.memory=96Ki', "'/resources/requests/memory'", 'pattern'),
-    ('listen.port=80', "'/listen/port'", 'minimum: got 80, want 1,024'),
+    ('listen.port=0', "'/listen/port'", 'minimum: got 0, want 1'),
     ('livenessProbe.successThreshold=2', "'/livenessProbe/successThreshold'", 'maximum: got 2, want 1'),
     ('startupProbe.successThreshold=2', "'/startupProbe/successThreshold'", 'maximum: got 2, want 1'),
     ('updateStrategy.rollingUpdate.maxUnavailable=ten', "'/updateStrategy/rollingUpdate/maxUnavailable'", 'pattern'),
@@ -163,12 +163,13 @@ REFUSED = [
     ('hostRoot.recursiveReadOnly=IfPossible', 'hostRoot.recursiveReadOnly IfPossible needs hostRoot.mountPropagation None'),
     ('hostRoot.mount=paths,hostRoot.recursiveReadOnly=Enabled', 'recursiveReadOnly Enabled needs hostRoot.mountPropagation None'),
     ('capabilities={BPF,DAC_READ_SEARCH}', 'capabilities: without PERFMON (or SYS_ADMIN) cgscope does not start'),
+    ('listen.port=80', 'listen.port is 80: below 1024 it takes NET_BIND_SERVICE'),
     ('capabilities={SYS_ADMIN}', 'capabilities: without DAC_READ_SEARCH cgscope does not start'),
     ('seccompProfile.type=Localhost', 'seccompProfile.type Localhost needs seccompProfile.localhostProfile'),
     ('seccompProfile.localhostProfile=a.json', 'seccompProfile.localhostProfile is for type Localhost only'),
     ('seccompProfile.type=null,seccompProfile.localhostProfile=a.json', 'seccompProfile.type is missing'),
     ('appArmorProfile.type=Localhost', 'appArmorProfile.type Localhost needs appArmorProfile.localhostProfile'),
-    ('updateStrategy.rollingUpdate.maxSurge=1', 'one of maxSurge and maxUnavailable has to be 0'),
+    ('updateStrategy.rollingUpdate.maxSurge=1', 'has to be 0; maxUnavailable is 10%'),
     ('updateStrategy.rollingUpdate.maxSurge=1,updateStrategy.rollingUpdate.maxUnavailable=null',
      'one of maxSurge and maxUnavailable has to be 0'),
     ('updateStrategy.rollingUpdate.maxUnavailable=0%', 'maxSurge and maxUnavailable cannot both be 0'),
@@ -289,10 +290,15 @@ class Chart(unittest.TestCase):
                 self.assertIn(words, result.stderr)
 
     def test_empty_lists(self):
-        for setting, place in ('capabilities=[]', '/capabilities'), ('hostRoot.paths=[]', '/hostRoot/paths'):
-            result = tools.run('helm', 'template', 'x', tools.CHART, '--set-json', setting)
+        """Refused where they matter."""
+        for setting, unless, words in (('capabilities=[]', 'privileged=true', 'capabilities: without BPF'),
+                                       ('hostRoot.paths=[]', 'hostRoot.mount=root', 'hostRoot.mount paths needs hostRoot.paths')):
+            command = ['helm', 'template', 'x', tools.CHART, '--set', 'hostRoot.mount=paths', '--set-json', setting]
+            result = tools.run(*command)
             self.assertNotEqual(result.returncode, 0)
-            self.assertIn(f"at '{place}': minItems: got 0, want 1", result.stderr)
+            self.assertIn(words, result.stderr)
+            result = tools.run(*command, '--set', unless, *(['--set', 'hostRoot.mount=root'] if 'capa' in setting else []))
+            self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_accepted(self):
         """What is close to what is refused."""

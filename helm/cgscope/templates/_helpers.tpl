@@ -176,6 +176,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not (or .Values.privileged (has "DAC_READ_SEARCH" .Values.capabilities)) }}
 {{- fail "capabilities: without DAC_READ_SEARCH cgscope does not start" }}
 {{- end }}
+{{- if and .Values.listen.enabled (lt (int .Values.listen.port) 1024) (not .Values.privileged) }}
+{{- fail (printf "listen.port is %d: below 1024 it takes NET_BIND_SERVICE, which the pod does not have" (int .Values.listen.port)) }}
+{{- end }}
 {{- range $name := list "seccompProfile" "appArmorProfile" }}
 {{- $profile := get $.Values $name | default dict }}
 {{- if and $profile (not $profile.type) }}
@@ -200,7 +203,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $surge := has (toString ($update.maxSurge | default 0)) (list "0" "0%" "00%") | not }}
 {{- $gone := has (toString (ternary $update.maxUnavailable 1 (hasKey $update "maxUnavailable"))) (list "0" "0%" "00%") | not }}
 {{- if and $surge $gone }}
-{{- fail "updateStrategy.rollingUpdate: one of maxSurge and maxUnavailable has to be 0" }}
+{{- fail (printf "updateStrategy.rollingUpdate: one of maxSurge and maxUnavailable has to be 0; maxUnavailable is %v" ($update.maxUnavailable | default 1)) }}
 {{- end }}
 {{- if not (or $surge $gone) }}
 {{- fail "updateStrategy.rollingUpdate: maxSurge and maxUnavailable cannot both be 0" }}
