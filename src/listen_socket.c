@@ -146,8 +146,11 @@ static int open_unix(const char *path, unsigned timeout_s, struct listen_socket 
 		r = bind_socket(&address, n, timeout_s, &ret->fd);
 	if (r < 0)
 		return r;
-	if (lstat(path, &st) < 0)
-		return -errno;
+	if (lstat(path, &st) < 0) {
+		r = -errno;
+		(void)unlink(path);
+		return r;
+	}
 	ret->unix_dev = st.st_dev;
 	ret->unix_ino = st.st_ino;
 	(void)snprintf(ret->unix_path, sizeof(ret->unix_path), "%s", path);
