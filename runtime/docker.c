@@ -130,10 +130,10 @@ static bool is_below(const char *parent, const struct runtime_query *query)
 	return n > 0 && n < STATE_PATH_MAX && state_names_path(path, query);
 }
 
-/* "kubepods/burstable/pod<uid>", and with the usual --cgroup-root before it. */
+/* "/kubepods/burstable/pod<uid>", and with the usual --cgroup-root before it. */
 static bool is_in_pod(const struct runtime_query *query)
 {
-	static const char *const roots[] = { "kubepods", "kubelet/kubepods" };
+	static const char *const roots[] = { "/kubepods", "/kubelet/kubepods" };
 	static const char *const classes[] = { "", "burstable/", "besteffort/" };
 	char parent[128];
 
@@ -171,7 +171,7 @@ static bool is_in_given_parent(const struct host_root *root, const char *base,
 static bool is_in_place(const struct host_root *root, const char *base,
 			const struct runtime_query *query)
 {
-	return is_below("docker", query) || is_below("system.slice", query) ||
+	return is_below("/docker", query) || is_below("system.slice", query) ||
 	       state_is_in_slices(query) || is_in_pod(query) ||
 	       is_in_given_parent(root, base, query);
 }

@@ -134,13 +134,16 @@ static bool has_unit(const char *path, size_t end)
 	return false;
 }
 
-/* Where a runtime is that takes "slice:prefix:name" for a name: in slices and its own service. */
+/*
+ * Where a runtime is that makes a relative path below its own cgroup: in slices and its service. On
+ * v2 it is below the parent of that, which may hold processes or cgroups and not both.
+ */
 static bool is_service(const char *path, size_t end)
 {
 	size_t at = 0, n;
 
 	if (is_all_slices(path, end, &at))
-		return false;
+		return true;
 	n = next_component(path, end, &at);
 	if (!ends_with(path + at, n, ".service"))
 		return false;
@@ -154,7 +157,7 @@ static bool is_service(const char *path, size_t end)
  * nobody knows or it would have been the answer; and a user's own. Anywhere else somebody has
  * imitated the tail.
  */
-static bool may_precede(const struct runtime_query *query, size_t end, bool is_literal)
+static bool may_precede(const struct runtime_query *query, size_t end, bool is_relative)
 {
 	const char *path = query->path;
 	struct cgroup_parse parse;
@@ -166,15 +169,15 @@ static bool may_precede(const struct runtime_query *query, size_t end, bool is_l
 		at += 2;
 	if (next_component(path, end, &at) == 0 || state_user(query, &uid))
 		return true;
-	if (is_literal)
-		return is_service(path, end);
+	if (is_relative && is_service(path, end))
+		return true;
 	cgroup_path_parse(path, &parse);
 	return parse.n_links > 0 && parse.links[0].end <= end &&
 	       !has_unit(path, parse.links[0].start);
 }
 
 /* Whether the link's path is @tail, or ends in it as whole components behind what may be there. */
-static bool is_tail(const struct runtime_query *query, const char *tail, bool is_literal)
+static bool is_tail(const struct runtime_query *query, const char *tail, bool is_relative)
 {
 	const char *path = query->path;
 	size_t end = query->link->end, n;
@@ -186,7 +189,7 @@ static bool is_tail(const struct runtime_query *query, const char *tail, bool is
 		n--;
 	if (n == 0 || n > end || memcmp(path + end - n, tail, n) != 0)
 		return false;
-	return (n == end || path[end - n - 1] == '/') && may_precede(query, end - n, is_literal);
+	return (n == end || path[end - n - 1] == '/') && may_precede(query, end - n, is_relative);
 }
 
 /* systemd's nesting: "a-b.slice" lies at "a.slice/a-b.slice". Writes the path with a last slash. */
@@ -237,8 +240,9 @@ static bool unit_names_path(const char *parent, const char *prefix, size_t prefi
 
 /*
  * "slice:prefix:name" is what systemd cgroup drivers are given; a runtime with the other driver
- * takes it for the name of one directory. A path is taken as it is. Either may be the tail of
- * the real one, where the runtime has another root.
+ * takes it for the name of one directory. A path is taken as it is, and one without a slash in
+ * front from where the runtime is. Either may be the tail of the real one, where the runtime has
+ * another root.
  */
 bool state_names_path(const char *cgroups_path, const struct runtime_query *query)
 {
@@ -249,7 +253,7 @@ bool state_names_path(const char *cgroups_path, const struct runtime_query *quer
 	size_t slice_len, prefix_len;
 	char parent[STATE_PATH_MAX];
 
-	if (is_tail(query, cgroups_path, is_literal))
+	if (is_tail(query, cgroups_path, cgroups_path[0] != '/'))
 		return true;
 	if (!is_literal)
 		return false;

@@ -310,6 +310,14 @@ static void test_docker_places(void **state)
 		{ "/a/b/" A, "/b", false },
 		{ "/a/b/" A, "*/a/b", true },
 		{ "/system.slice/alice.service/actions_job/" A, "/actions_job", false },
+		/* A relative one is where dockerd is, or its containerd. */
+		{ "/system.slice/docker.service/foo/" A, "foo", true },
+		{ "/system.slice/containerd.service/foo/" A, "*foo", true },
+		{ "/system.slice/foo/" A, "foo", true },
+		{ "/system.slice/foo/" A, "/foo", false },
+		{ "/system.slice/docker.service/bar/" A, "foo", false },
+		{ "/system.slice/alice.service/x/foo/" A, "foo", false },
+		{ "/system.slice/docker/" A, NULL, false },
 	};
 	struct fake_root *fake = *state;
 
@@ -1105,6 +1113,18 @@ static void test_names_path(void **state)
 		{ "kubepods-pod" POD_ ".slice:cri-containerd:" A,
 		  "/system.slice/containerd.service/kubepods-pod" POD_ ".slice:cri-containerd:" A,
 		  true },
+		/* Without a slash in front, it is below the runtime's cgroup, on v2 beside it. */
+		{ "foo/" A, "/foo/" A, true },
+		{ "foo/" A, "/system.slice/docker.service/foo/" A, true },
+		{ "foo/" A, "/system.slice/containerd.service/foo/" A, true },
+		{ "foo/" A, "/system.slice/foo/" A, true },
+		{ "foo/" A, "/docker/" B "/foo/" A, true },
+		{ "foo/" A, "/system.slice/alice.service/x/foo/" A, false },
+		{ "foo/" A, "/evil/foo/" A, false },
+		{ "foo/" A, "/system.slice/docker.service/xfoo/" A, false },
+		{ "/foo/" A, "/system.slice/docker.service/foo/" A, false },
+		{ "/foo/" A, "/system.slice/foo/" A, false },
+		{ ":cri-containerd:" A, "/system.slice/:cri-containerd:" A, true },
 		{ ":cri-containerd:" A, "/system.slice/cri-containerd-" A ".scope", true },
 		{ ":cri-containerd:" A, "/evil.slice/cri-containerd-" A ".scope", false },
 		{ "-.slice:cri-containerd:" A, "/cri-containerd-" A ".scope", true },
