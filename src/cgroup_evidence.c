@@ -13,7 +13,7 @@
 #include "cleanup.h"
 #include "pid_namespace.h"
 
-#define VISITS_MAX 100000
+#define VISITS_MAX 100000 /* of users' and of others', lest users hide those */
 
 /* The start of a small file. */
 static bool read_start(int dirfd, const char *path, char *ret, size_t size)
@@ -55,6 +55,7 @@ struct count {
 	const struct cgroup_place *other;
 	bool sees_processes; /* of v1 */
 	size_t n_visits;
+	size_t n_users_visits;
 	struct cgroup_evidence evidence;
 };
 
@@ -70,27 +71,34 @@ static bool is_alive(const struct count *count, const struct cgroup_place *place
  * A virtual machine's scope is systemd's and stands in v2 wherever its processes are. What is below
  * a container is its own, however many it makes look like others.
  */
-static bool is_outermost(const char *path)
+static bool is_outermost(const char *path, const struct cgroup_parse *parse)
 {
-	struct cgroup_parse parse;
+	const struct cgroup_link *link = &parse->links[0];
 
-	cgroup_path_parse(path, &parse);
-	return parse.n_links > 0 && parse.links[0].hint != HINT_LIBVIRT_QEMU &&
-	       path[parse.links[0].end] == '\0';
+	return parse->n_links > 0 && link->hint != HINT_LIBVIRT_QEMU && path[link->end] == '\0';
 }
 
 static int count_container(const char *path, uint64_t id, void *data)
 {
 	struct count *count = data;
+	struct cgroup_evidence *found = &count->evidence;
+	struct cgroup_parse parse;
+	size_t *n_visits;
 
-	if (is_outermost(path) && is_alive(count, count->place, path)) {
-		count->evidence.n++;
-		if (count->other->fd < 0)
-			return 1;
-		if (!is_alive(count, count->other, path))
-			count->evidence.n_only++;
-	}
-	return ++count->n_visits == VISITS_MAX;
+	cgroup_path_parse(path, &parse);
+	n_visits = parse.is_users ? &count->n_users_visits : &count->n_visits;
+	if (*n_visits == VISITS_MAX)
+		return !parse.is_users;
+	++*n_visits;
+	if (!is_outermost(path, &parse) || !is_alive(count, count->place, path))
+		return 0;
+
+	++*(parse.is_users ? &found->n_users : &found->n);
+	if (count->other->fd < 0)
+		return !parse.is_users;
+	if (!is_alive(count, count->other, path))
+		++*(parse.is_users ? &found->n_users_only : &found->n_only);
+	return 0;
 }
 
 void cgroup_evidence_count(const struct cgroup_place *place, const struct cgroup_place *other,

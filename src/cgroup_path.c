@@ -303,6 +303,7 @@ void cgroup_path_parse(const char *path, struct cgroup_parse *ret)
 		parse_whole(&parser, &component);
 	}
 
+	ret->is_users = parser.owner_end > 0;
 	/* The user's manager itself is a unit of the system. */
 	if (ret->unit_end == parser.owner_end)
 		ret->unit_owner[0] = '\0';

@@ -54,7 +54,9 @@ struct cgroup_parse {
 	char pod_uid[POD_UID_MAX + 1];
 	size_t pod_end; /* offset behind the pod's component; 0 if none */
 	enum qos_class qos;
-	bool is_root; /* "/" or "/init.scope": the host itself */
+	bool is_root;  /* "/" or "/init.scope": the host itself */
+	bool is_users; /* a user's service manager or below it, where that user made what is there
+			*/
 	/*
 	 * The outermost systemd unit as a span of the path; unit_end 0 if none. Nothing below the
 	 * first link is one. Below a directory that is no slice, the span starts with that

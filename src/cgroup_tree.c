@@ -368,6 +368,20 @@ static enum cgroup_mount_kind first_v1(const struct cgroup_mounts *mounts)
 	return kind;
 }
 
+/* What users made tells nothing where others have containers: it takes no privileges. */
+static bool count_containers(const struct cgroup_place places[2], struct cgroup_evidence found[2],
+			     size_t ret_n[2])
+{
+	bool others;
+
+	cgroup_evidence_count(&places[0], &places[1], &found[0]);
+	cgroup_evidence_count(&places[1], &places[0], &found[1]);
+	others = found[0].n > 0 || found[1].n > 0;
+	for (size_t i = 0; i < 2; i++)
+		ret_n[i] = others ? found[i].n : found[i].n_users;
+	return others;
+}
+
 /*
  * With both versions there, only some runtimes join v2, and in the others' containers the v2 id
  * is that of the daemon or of the root: plausible, and wrong. So v2 needs proof. Most of those that
@@ -382,13 +396,14 @@ static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mo
 		{ .fd = v1 == CGROUP_MOUNT_KIND_N_ ? -1 : mounts->of[v1].fd, .v1 = true },
 	};
 	bool has_v1 = places[1].fd >= 0, has_v2 = places[0].fd >= 0;
-	struct cgroup_evidence found[2];
+	struct cgroup_evidence found[2], *rest_found;
+	size_t n[2];
+	bool others;
 
 	if ((!has_v1 && !has_v2) || (other && !(has_v1 && has_v2)))
 		return -ENOENT;
-	cgroup_evidence_count(&places[0], &places[1], &found[0]);
-	cgroup_evidence_count(&places[1], &places[0], &found[1]);
-	if (has_v1 && (found[0].n == 0 || found[1].n > found[0].n))
+	others = count_containers(places, found, n);
+	if (has_v1 && (n[0] == 0 || n[1] > n[0]))
 		kind = v1;
 	if (other)
 		kind = kind == CGROUP_MOUNT_V2 ? v1 : CGROUP_MOUNT_V2;
@@ -396,11 +411,12 @@ static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mo
 
 	hierarchy->v1 = kind != CGROUP_MOUNT_V2;
 	hierarchy->is_hybrid = has_v1 && has_v2;
-	hierarchy->n_containers = found[hierarchy->v1].n;
-	hierarchy->by_evidence = hierarchy->n_containers > 0;
+	hierarchy->n_containers = n[hierarchy->v1];
+	hierarchy->by_evidence = others && hierarchy->n_containers > 0;
 	if (hierarchy->is_hybrid) {
-		hierarchy->n_other = found[!hierarchy->v1].n;
-		hierarchy->n_missing = found[!hierarchy->v1].n_only;
+		rest_found = &found[!hierarchy->v1];
+		hierarchy->n_other = n[!hierarchy->v1];
+		hierarchy->n_missing = rest_found->n_only + rest_found->n_users_only;
 		snprintf(hierarchy->other, sizeof(hierarchy->other), "%s%s",
 			 hierarchy->v1 ? "v2" : "v1 ", cgroup_mount_controller(rest));
 	}

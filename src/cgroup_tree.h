@@ -21,14 +21,21 @@ struct cgroup_hierarchy {
 	uint32_t hierarchy_id;	     /* as in /proc/cgroups; 0 for v2 */
 	char controller[32];	     /* v1: "memory", "pids" or "cpuset"; "" for v2 */
 	char mount[CGROUP_PATH_MAX]; /* as seen from here */
-	bool by_evidence; /* a container was found there; false: the default of this layout */
-	bool is_hybrid;	  /* there is another hierarchy that containers could be in */
-	/* Containers with processes, see cgroup_evidence.h; at least 1 where there is one. */
+	/*
+	 * A container was found there that is no user's own. False: the default of this layout, or
+	 * where users have theirs.
+	 */
+	bool by_evidence;
+	bool is_hybrid; /* there is another hierarchy that containers could be in */
+	/*
+	 * Containers with processes, see cgroup_evidence.h; at least 1 where there is one. Users'
+	 * own only where nobody else has any, in either hierarchy.
+	 */
 	size_t n_containers;
 	/* On a hybrid only: which the other hierarchy is ("v2", "v1 memory"), and what it has. */
 	char other[32];
 	size_t n_other;
-	size_t n_missing; /* of those: is not here */
+	size_t n_missing; /* containers there, users' as well, that are not here */
 };
 
 /*

@@ -116,7 +116,8 @@ static void check_cgroups(struct check *check, const struct cgroup_tree *tree)
 
 	say(check, VERDICT_OK, "cgroups", "%s%s at %s, %s", hierarchy->v1 ? "v1 " : "v2",
 	    hierarchy->controller, text_shown(hierarchy->mount),
-	    hierarchy->by_evidence ? "where containers were found" : "the default of this layout");
+	    hierarchy->n_containers > 0 ? "where containers were found"
+					: "the default of this layout");
 	if (advice)
 		say(check, VERDICT_NOTE, "cgroups",
 		    "only this container's own are in sight, so others have no names: %s", advice);

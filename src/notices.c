@@ -38,7 +38,7 @@ void notice_hierarchy(struct cgroup_tree *tree, FILE *err)
 
 	fprintf(err, "cgscope: cgroups: %s%s at %s (%s)\n", hierarchy->v1 ? "v1 " : "v2",
 		hierarchy->controller, text_shown(hierarchy->mount),
-		hierarchy->by_evidence ? "containers were found there" : "the default here");
+		hierarchy->n_containers > 0 ? "containers were found there" : "the default here");
 	if (hierarchy->n_other > 0)
 		fprintf(err, "cgscope: cgroups: containers with processes: %zu there, %zu in %s\n",
 			hierarchy->n_containers, hierarchy->n_other, hierarchy->other);
