@@ -67,6 +67,16 @@ static bool is_alive(const struct count *count, const struct cgroup_place *place
 	return cgroup_is_populated(place->fd, path);
 }
 
+/* With the cgroupfs driver a pod of Podman's is "libpod_parent/<id>", with its containers below. */
+static bool is_podman_pod(const char *path, const struct cgroup_link *link)
+{
+	static const char parent[] = "/libpod_parent/";
+	size_t n = strlen(parent);
+
+	return link->hint == HINT_NONE && link->start >= n &&
+	       memcmp(path + link->start - n, parent, n) == 0;
+}
+
 /*
  * A virtual machine's scope is systemd's and stands in v2 wherever its processes are. What is below
  * a container is its own, however many it makes look like others.
@@ -75,7 +85,8 @@ static bool is_outermost(const char *path, const struct cgroup_parse *parse)
 {
 	const struct cgroup_link *link = &parse->links[0];
 
-	return parse->n_links > 0 && link->hint != HINT_LIBVIRT_QEMU && path[link->end] == '\0';
+	return parse->n_links > 0 && link->hint != HINT_LIBVIRT_QEMU && path[link->end] == '\0' &&
+	       !is_podman_pod(path, link);
 }
 
 static int count_container(const char *path, uint64_t id, void *data)

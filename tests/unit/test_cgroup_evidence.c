@@ -88,11 +88,25 @@ static void test_users(void **state)
 	assert_counts(fake, true, "1, 1; 2, 1");
 }
 
+static void test_podman_pod(void **state)
+{
+	const struct fake_root *fake = *state;
+
+	add(fake, "here", "libpod_parent/" A, true);
+	assert_counts(fake, true, "0, 0; 0, 0");
+	add(fake, "here", "libpod_parent/" A "/libpod-" B, true);
+	add(fake, "here", "libpod_parent/" A "/libpod-" C, true);
+	assert_counts(fake, true, "2, 2; 0, 0");
+	add(fake, "here", "libpod_parent/libpod-" A, true);
+	assert_counts(fake, true, "3, 3; 0, 0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_count, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_users, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_podman_pod, fake_setup, fake_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
