@@ -26,6 +26,10 @@ struct resolution {
 	struct host_root *root;
 	struct cgroup_tree *tree; /* NULL: no cgroups are mounted, paths can be resolved still */
 	struct resolver *resolver;
+	/* Of our own cgroup namespace, by namespace_root(). */
+	bool asked_for_root;
+	int root_error;
+	char namespace_root[CGROUP_PATH_MAX];
 };
 
 static void resolution_done(struct resolution *resolution)
@@ -236,20 +240,33 @@ static const char *choose_line_of_process(const struct resolution *resolution, c
 /* What stands for a cgroup of which not even the container is known that it is in. */
 #define NOWHERE "/.."
 
+/* The root of our own cgroup namespace, which takes a walk of the whole tree, or NULL. */
+static const char *namespace_root(struct resolution *resolution)
+{
+	if (!resolution->tree)
+		return NULL;
+	if (!resolution->asked_for_root)
+		resolution->root_error =
+			cgroup_tree_namespace_root(resolution->tree, resolution->namespace_root,
+						   sizeof(resolution->namespace_root));
+	resolution->asked_for_root = true;
+	return resolution->root_error < 0 ? NULL : resolution->namespace_root;
+}
+
 /*
  * The path in the line of the hierarchy that containers are identified in, from the root of that
  * one: NULL if the place of our own namespace in it is not in sight. A process in the root of one
  * hierarchy may well be in a container by another, whose paths we cannot tell.
  */
-static char *path_from_namespace(const struct resolution *resolution, const char *lines)
+static char *path_from_namespace(struct resolution *resolution, const char *lines)
 {
 	const char *line = line_of_hierarchy(resolution, lines), *path;
-	char root[CGROUP_PATH_MAX], joined[CGROUP_PATH_MAX];
+	const char *root = line ? namespace_root(resolution) : NULL;
+	char joined[CGROUP_PATH_MAX];
 	const struct cgroup_hierarchy *hierarchy;
 	_cleanup_(freep) char *seen = NULL;
 
-	if (!line || !resolution->tree ||
-	    cgroup_tree_namespace_root(resolution->tree, root, sizeof(root)) < 0)
+	if (!root)
 		return NULL;
 	path = cgroup_line_path(line, NULL);
 	seen = strndup(path, strcspn(path, "\n"));
@@ -266,8 +283,7 @@ static char *path_from_namespace(const struct resolution *resolution, const char
  * container's that we are in; where that is not in sight, a path that leads out of it still has a
  * tail to tell by.
  */
-static char *path_of_file(const struct resolution *resolution, const char *file,
-			  bool *ret_elsewhere)
+static char *path_of_file(struct resolution *resolution, const char *file, bool *ret_elsewhere)
 {
 	_cleanup_(freep) char *lines = read_proc(file), *path = NULL;
 
@@ -282,7 +298,7 @@ static char *path_of_file(const struct resolution *resolution, const char *file,
 	return path && climbs(path) ? TAKE_PTR(path) : strdup(NOWHERE);
 }
 
-static char *path_of_pid(const struct resolution *resolution, uint64_t pid, bool *ret_elsewhere)
+static char *path_of_pid(struct resolution *resolution, uint64_t pid, bool *ret_elsewhere)
 {
 	char file[64];
 
@@ -331,7 +347,7 @@ static bool parse_proc(const char *target, char *ret, size_t size)
  * The path that @target stands for; NULL if it is an id or process that does not exist, and what
  * of them in @ret_missing. @ret_elsewhere is whether it is a path of another hierarchy.
  */
-static char *path_of_target(const struct resolution *resolution, const char *target,
+static char *path_of_target(struct resolution *resolution, const char *target,
 			    const char **ret_missing, bool *ret_elsewhere)
 {
 	static const char no_process[] = "no such process";
@@ -409,7 +425,7 @@ static const char *why_unknown(const struct resolution *resolution, const char *
 }
 
 /* Returns whether @target is known, and else says why not; -errno: nothing can be said any more. */
-static int resolve_one(const struct resolution *resolution, const char *target)
+static int resolve_one(struct resolution *resolution, const char *target)
 {
 	_cleanup_(identity_done) struct identity identity = { 0 };
 	const char *missing;
@@ -451,8 +467,11 @@ static int resolve_one(const struct resolution *resolution, const char *target)
 
 int resolve_targets(const struct options *options, FILE *out, FILE *err)
 {
-	_cleanup_(resolution_done) struct resolution resolution = { options, out,  err,
-								    NULL,    NULL, NULL };
+	_cleanup_(resolution_done) struct resolution resolution = {
+		.options = options,
+		.out = out,
+		.err = err,
+	};
 	bool any = false;
 
 	if (resolution_init(&resolution) < 0)
