@@ -296,25 +296,28 @@ static int check_users_bundle(const struct host_root *root, uid_t uid,
 	return state_read_bundle(root, run, path, uid, query, &config);
 }
 
-/* Where the user's own daemon keeps its containers, by its configuration, from the @home on. */
-static void find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
-			     size_t size)
+/*
+ * Where the user's own daemon keeps its containers, by its configuration, from the @home on. 0, or
+ * -EAGAIN: not yet.
+ */
+static int find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
+			    size_t size)
 {
-	_cleanup_(json_decrefp) json_t *config = NULL;
-	_cleanup_(freep) char *text = NULL, *place = NULL;
+	_cleanup_(freep) char *place = NULL;
 	const char *below = NULL;
-	int fd = host_cache_dir(root, home);
-	ssize_t n = -ENOENT;
+	json_t *config = NULL;
+	int r;
 
-	if (fd >= 0)
-		n = host_root_read_at(root, fd, ".config/docker/daemon.json", CONFIG_MAX, uid,
-				      &text, NULL);
-	config = n > 0 ? json_text_load(text, (size_t)n, CONFIG_VALUES) : NULL;
-	place = state_string(config, root_keys[0]);
+	r = host_cache_json(root, home, ".config/docker/daemon.json", CONFIG_MAX, uid, &config,
+			    NULL);
+	if (r == -EAGAIN)
+		return r;
+	place = r == 0 ? state_string(config, root_keys[0]) : NULL;
 	if (place)
 		below = state_below_home(home, place);
 	if (!below || (size_t)snprintf(ret, size, "%s/containers/", below) >= size)
 		snprintf(ret, size, ".local/share/docker/containers/");
+	return 0;
 }
 
 /* Rootless: the user's own store, below a home where the user may put links as they please. */
@@ -327,7 +330,9 @@ static int inspect_user(const struct host_root *root, uid_t uid, const struct ru
 	r = state_home(root, uid, home, sizeof(home));
 	if (r < 0)
 		return r;
-	find_users_store(root, uid, home, store, sizeof(store));
+	r = find_users_store(root, uid, home, store, sizeof(store));
+	if (r < 0)
+		return r;
 	return read_config(root, home, store, uid, query, ret);
 }
 

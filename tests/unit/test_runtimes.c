@@ -443,6 +443,40 @@ static void test_docker_rootless_moved(void **state)
 	}
 }
 
+/* A user's configuration is read when it has changed, and on the user's account. */
+static void test_docker_hostile_user(void **state)
+{
+	struct fake_root *fake = *state;
+	const char *path =
+		"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" A ".scope";
+	const char *config = "home/ann/.config/docker/daemon.json";
+	bool is_put_off = false;
+	char many[60001];
+
+	memset(many, 'x', sizeof(many) - 1);
+	many[sizeof(many) - 1] = 0;
+	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	write_docker(fake, "home/ann/big/containers/" A "/config.v2.json", A, "/mine");
+	fake_write(fake, config, "{\"data-root\":\"/home/ann/big\",\"x\":\"%s\"}", many);
+	for (int i = 0; i < 200; i++) {
+		struct identity identity;
+
+		assert_int_equal(identify_path(fake->root, path, false, NULL, &identity), 0);
+		assert_string_equal(identity.container_name, "mine");
+		identity_done(&identity);
+	}
+	for (int i = 0; i < 200 && !is_put_off; i++) {
+		struct identity identity;
+
+		fake_write(fake, config, "{\"data-root\":\"/home/ann/big\",\"x\":\"%s\"}", many);
+		identity = resolve(fake, path);
+		is_put_off = !identity.resolved;
+		assert_string_equal(identity.container_id, A);
+		identity_done(&identity);
+	}
+	assert_true(is_put_off);
+}
+
 /* Names that cri-dockerd makes count where the path has the same pod, and only there. */
 static void test_cri_dockerd(void **state)
 {
@@ -1231,6 +1265,7 @@ int main(void)
 		TEST(test_docker_roots),
 		TEST(test_docker_rootless),
 		TEST(test_docker_rootless_moved),
+		TEST(test_docker_hostile_user),
 		TEST(test_cri_dockerd),
 		TEST(test_crio),
 		TEST(test_podman),
