@@ -362,10 +362,14 @@ static int docker_inspect(const struct host_root *root, const struct runtime_que
 	if (r == 0 && is_users)
 		return -EPERM;
 	if (r == -ENOENT && is_users) {
+		int bundle;
+
 		r = inspect_user(root, uid, query, &container);
-		if (r == 0 &&
-		    (!looks_like_docker(query) || check_users_bundle(root, uid, query) == -EPERM))
+		bundle = r == 0 ? check_users_bundle(root, uid, query) : r;
+		if (r == 0 && (!looks_like_docker(query) || bundle == -EPERM))
 			return -EPERM;
+		if (bundle == -EAGAIN)
+			return bundle;
 	} else if (r == 0) {
 		int bundle = check_bundle(root, query);
 

@@ -58,8 +58,9 @@ struct runtime {
 	/*
 	 * Reads what the runtime keeps about the link's id below @root. Returns 0 and fills @ret;
 	 * -ENOENT if the runtime does not know it; -EPERM if it knows it under another cgroup, so
-	 * that the path is an imitation; -EBADMSG if what it keeps is damaged; -EACCES or another
-	 * -errno if it cannot be read. @ret is untouched unless 0.
+	 * that the path is an imitation; -EBADMSG if what it keeps is damaged; -EAGAIN if it
+	 * is to be asked again later; -EACCES or another -errno if it cannot be read. @ret is
+	 * untouched unless 0.
 	 */
 	int (*inspect)(const struct host_root *root, const struct runtime_query *query,
 		       struct container *ret);

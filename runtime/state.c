@@ -443,10 +443,12 @@ static int weight(int error)
 {
 	switch (error) {
 	case 0:
-		return 4;
+		return 5;
 	case -EPERM:
-		return 3;
+		return 4;
 	case -EBADMSG:
+		return 3;
+	case -EAGAIN:
 		return 2;
 	case -ENOENT:
 		return 0;

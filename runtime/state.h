@@ -80,7 +80,8 @@ const char *state_below_home(const char *home, const char *place);
  */
 bool state_toml(const char *text, const char *table, const char *key, char *ret, size_t size);
 
-/* Of the answers of two places the one that says more: 0, -EPERM, -EBADMSG, others, -ENOENT. */
+/* Of the answers of two places the one that says more: 0, -EPERM, -EBADMSG, -EAGAIN, others,
+ * -ENOENT. */
 int state_merge(int a, int b);
 
 /* Reports the directory @path to @found if it exists or cannot be opened. */

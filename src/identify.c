@@ -185,7 +185,8 @@ static enum link_verdict verdict_of(int error, const struct candidate *candidate
 	/* Damaged metadata is no reason to believe somebody further in. */
 	if (error == -EBADMSG || hides_guests(candidate->link.hint))
 		return LINK_OPAQUE;
-	return LINK_ABSENT;
+	/* Nor is that which is to be read a little later. */
+	return error == -EAGAIN ? LINK_UNASKED : LINK_ABSENT;
 }
 
 static bool lacks_names(const struct container *container)

@@ -16,7 +16,7 @@
 #include "runtime/runtime.h"
 
 enum link_verdict {
-	LINK_UNASKED,
+	LINK_UNASKED,  /* or not to be had yet: by id only, and nothing below it meanwhile */
 	LINK_ABSENT,   /* no runtime has metadata: by id only, and the next link may be known */
 	LINK_ACCEPTED, /* a runtime has, and names this path */
 	LINK_REFUSED,  /* a runtime has, under another path: an imitation */

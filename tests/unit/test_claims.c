@@ -270,6 +270,53 @@ static void test_names_change(void **state)
 	drop(world, claim);
 }
 
+/*
+ * A user has spent what is read for them a second. What is further in stays out of sight until it
+ * is the turn of the outer one, which comes.
+ */
+static void test_not_yet(void **state)
+{
+#define USERS	    "/user.slice/user-1000.slice/user@1000.service"
+#define USERS_STORE "/home/ann/.local/share/containers/storage/overlay-containers/"
+	struct world *world = *state;
+	const char *nested = USERS "/user.slice/libpod-" A ".scope/user.slice/libpod-" B ".scope";
+	_cleanup_(freep) char *padding = calloc(1, 455001);
+	const struct identity *identity;
+	struct claim *claim;
+	bool is_known = true;
+
+	memset(padding, 'x', 455000);
+	fake_write(&world->fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
+	fake_write(&world->fake, USERS_STORE A "/userdata/config.json",
+		   "{\"annotations\":{\"io.container.manager\":\"libpod\"},"
+		   "\"linux\":{\"cgroupsPath\":\"user.slice:libpod:" A "\"},\"x\":\"%s\"}",
+		   padding);
+	fake_write(&world->fake, USERS_STORE B "/userdata/config.json",
+		   "{\"annotations\":{\"io.container.manager\":\"libpod\"},"
+		   "\"linux\":{\"cgroupsPath\":\"user.slice:libpod:" B "\"}}");
+	for (size_t i = 0; i < 100 && is_known; i++) {
+		claim = take(world, USERS "/user.slice/libpod-" A ".scope");
+		is_known = identity_of(world, claim)->resolved;
+		drop(world, claim);
+	}
+	assert_false(is_known);
+
+	claim = take(world, nested);
+	identity = identity_of(world, claim);
+	assert_string_equal(identity->container_id, A);
+	if (!identity->resolved)
+		assert_int_equal(claims_due_ns(world->claims), world->now_ns + 250 * MS);
+
+	fake_write(&world->fake, USERS_STORE A "/userdata/config.json",
+		   "{\"annotations\":{\"io.container.manager\":\"libpod\"},"
+		   "\"linux\":{\"cgroupsPath\":\"user.slice:libpod:" A "\"}}");
+	tick(world, 250 * MS, false);
+	identity = identity_of(world, claim);
+	assert_string_equal(identity->container_id, A);
+	assert_true(identity->resolved);
+	drop(world, claim);
+}
+
 /* Callers look at an identity until the next tick, whoever has let go of it. */
 static void test_dead_until_the_tick(void **state)
 {
@@ -359,7 +406,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_whose),  TEST(test_asked_once),   TEST(test_backoff),
 		TEST(test_budget), TEST(test_names_change), TEST(test_dead_until_the_tick),
-		TEST(test_own),	   TEST(test_deep),
+		TEST(test_own),	   TEST(test_not_yet),	    TEST(test_deep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
