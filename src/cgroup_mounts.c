@@ -323,7 +323,7 @@ static int find_in_host(const struct host_root *root, struct cgroup_mounts *moun
 }
 
 /* #subsys_name	hierarchy	num_cgroups	enabled */
-static void read_hierarchy_ids(const struct host_root *root, struct cgroup_mounts *mounts)
+static void read_hierarchies(const struct host_root *root, struct cgroup_mounts *mounts)
 {
 	_cleanup_(fclosep) FILE *file = open_text(host_root_fd(root), "proc/cgroups");
 	_cleanup_(freep) char *line = NULL;
@@ -337,12 +337,25 @@ static void read_hierarchy_ids(const struct host_root *root, struct cgroup_mount
 	for (size_t i = 0; i < LINES_MAX && getline(&line, &capacity, file) > 0; i++) {
 		char *s = line, *name = strsep(&s, "\t"), *number = strsep(&s, "\t");
 
-		if (!number)
+		if (!s)
 			continue;
-		for (int kind = CGROUP_MOUNT_V2 + 1; kind < CGROUP_MOUNT_KIND_N_; kind++)
-			if (strcmp(name, cgroup_mount_controller(kind)) == 0)
-				mounts->of[kind].hierarchy_id = (uint32_t)strtoul(number, NULL, 10);
+		for (int kind = CGROUP_MOUNT_V2 + 1; kind < CGROUP_MOUNT_KIND_N_; kind++) {
+			if (strcmp(name, cgroup_mount_controller(kind)) != 0)
+				continue;
+			mounts->of[kind].hierarchy_id = (uint32_t)strtoul(number, NULL, 10);
+			mounts->of[kind].n_cgroups = strtoull(s, NULL, 10);
+		}
 	}
+}
+
+/* "nr_descendants 12": the first line of cgroup.stat (4.14). */
+static void read_n_descendants(struct cgroup_mount *v2)
+{
+	_cleanup_(fclosep) FILE *file = v2->fd < 0 ? NULL : open_text(v2->fd, "cgroup.stat");
+	unsigned long long n;
+
+	if (file && fscanf(file, "nr_descendants %llu", &n) == 1)
+		v2->n_cgroups = n + 1;
 }
 
 int cgroup_mounts_find(const struct host_root *root, struct cgroup_mounts *ret)
@@ -360,7 +373,8 @@ int cgroup_mounts_find(const struct host_root *root, struct cgroup_mounts *ret)
 	if (!found_any(&mounts))
 		return -ENOENT;
 
-	read_hierarchy_ids(root, &mounts);
+	read_hierarchies(root, &mounts);
+	read_n_descendants(&mounts.of[CGROUP_MOUNT_V2]);
 	*ret = mounts;
 	mounts = (struct cgroup_mounts)CGROUP_MOUNTS_NONE;
 	return 0;

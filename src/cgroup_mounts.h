@@ -21,6 +21,7 @@ struct cgroup_mount {
 	int fd;		       /* for reading; -1: there is no such mount */
 	uint64_t root_id;      /* 1: the whole hierarchy, else a part of it is mounted here */
 	uint32_t hierarchy_id; /* of v1, from /proc/cgroups; 0: not a v1 hierarchy */
+	uint64_t n_cgroups;    /* in the whole hierarchy, as the kernel counts them; 0: unknown */
 	char *path;	       /* as seen from here */
 	char *view;	       /* which cgroup is mounted, as the mount table says; NULL: unknown */
 };

@@ -448,6 +448,18 @@ static void find_prefix(struct cgroup_tree *tree, const char *view)
 		strcpy(tree->prefix, view);
 }
 
+uint64_t cgroup_tree_population(const struct host_root *root)
+{
+	_cleanup_(cgroup_mounts_done) struct cgroup_mounts mounts = CGROUP_MOUNTS_NONE;
+	uint64_t n = 0;
+
+	if (cgroup_mounts_find(root, &mounts) < 0)
+		return 0;
+	for (int kind = 0; kind < CGROUP_MOUNT_KIND_N_; kind++)
+		n += mounts.of[kind].fd < 0 ? 0 : mounts.of[kind].n_cgroups;
+	return n;
+}
+
 static int open_tree(const struct host_root *root, bool other, struct cgroup_tree **ret)
 {
 	_cleanup_(cgroup_tree_closep) struct cgroup_tree *tree = NULL;

@@ -46,6 +46,12 @@ struct cgroup_hierarchy {
  */
 int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret);
 
+/*
+ * How many cgroups there are in the hierarchies that it chooses from: cheap, and another number
+ * when something has come up since that could make it choose otherwise. 0 if that cannot be told.
+ */
+uint64_t cgroup_tree_population(const struct host_root *root);
+
 /* The one of a hybrid that the above does not choose. -ENOENT where there is no other. */
 int cgroup_tree_open_other(const struct host_root *root, struct cgroup_tree **ret);
 void cgroup_tree_close(struct cgroup_tree *tree);

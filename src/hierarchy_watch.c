@@ -9,6 +9,22 @@
 /* How often a hybrid without containers is asked whether the first one is where we look for it. */
 #define HIERARCHY_CHECK_NS (10 * NSEC_PER_SEC)
 
+/* A look at all cgroups costs two opens for each: only where one was made or removed. */
+static bool is_unchanged(struct hierarchy_watch *watch, const struct host_root *root)
+{
+	uint64_t before = watch->population;
+	bool had_changed = watch->has_changed;
+
+	watch->population = cgroup_tree_population(root);
+	watch->has_changed = watch->population != before;
+	return watch->population && !watch->has_changed && !had_changed;
+}
+
+void hierarchy_watch_begin(struct hierarchy_watch *watch, const struct host_root *root)
+{
+	*watch = (struct hierarchy_watch){ .population = cgroup_tree_population(root) };
+}
+
 void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root *root,
 			   struct cgroup_tree *tree, FILE *err)
 {
@@ -19,6 +35,8 @@ void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root
 	    monotonic_ns() - watch->checked_ns < HIERARCHY_CHECK_NS)
 		return;
 	watch->checked_ns = monotonic_ns();
+	if (is_unchanged(watch, root))
+		return;
 	if (cgroup_tree_open(root, &latest) < 0)
 		return;
 	found = cgroup_tree_hierarchy(latest);

@@ -15,8 +15,13 @@
 
 struct hierarchy_watch {
 	uint64_t checked_ns;
-	bool is_settled; /* nothing more to look for */
+	uint64_t population; /* as of then, see cgroup_tree_population() */
+	bool has_changed;    /* since the check before: what was made may have had no process yet */
+	bool is_settled;     /* nothing more to look for */
 };
+
+/* To be called before the tree is opened that it will check. */
+void hierarchy_watch_begin(struct hierarchy_watch *watch, const struct host_root *root);
 
 /* Looks whether @tree, opened below @root, still is the right one; says on @err if not. */
 void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root *root,

@@ -312,6 +312,7 @@ static int open_identity(struct monitor *monitor)
 		return EXIT_FAILURE;
 	if (r < 0)
 		return fail("%s", notice_no_root(dir, r, error, sizeof(error)));
+	hierarchy_watch_begin(&monitor->hierarchy_watch, monitor->root);
 	r = cgroup_tree_open(monitor->root, &monitor->tree);
 	notice_host_root(monitor->root, monitor->tree, options->verbose, stderr);
 	if (r < 0)
