@@ -368,52 +368,6 @@ static void test_populated(void **state)
 	drop("/d");
 }
 
-static void test_refused_at_start(void **state)
-{
-	uint64_t id = make("/a"), late, gone = make("/b");
-	struct cgroup_tree *whole = tree;
-
-	set_handles_allowed(false);
-	assert_int_equal(cgroup_tree_open(host, &tree), 0);
-	assert_string_equal(cgroup_tree_handle_problem(tree),
-			    "open_by_handle_at: Operation not permitted");
-	assert_path(id, "/a");
-	assert_path(gone, "/b");
-
-	/* Within the rest after a walk there is no second one. */
-	late = make("/c");
-	assert_no_path(late, -EPERM);
-	drop("/b");
-	{
-		char path[CGROUP_PATH_MAX];
-
-		assert_int_equal(cgroup_tree_path(tree, gone, path, sizeof(path)), -ESTALE);
-	}
-	cgroup_tree_close(tree);
-	set_handles_allowed(true);
-
-	tree = whole;
-	drop("/a");
-	drop("/c");
-}
-
-static void test_refused_later(void **state)
-{
-	struct cgroup_tree *whole = tree;
-	uint64_t id = make("/a");
-
-	assert_int_equal(cgroup_tree_open(host, &tree), 0);
-	assert_null(cgroup_tree_handle_problem(tree));
-	set_handles_allowed(false);
-	assert_path(id, "/a");
-	assert_non_null(cgroup_tree_handle_problem(tree));
-	set_handles_allowed(true);
-	cgroup_tree_close(tree);
-
-	tree = whole;
-	drop("/a");
-}
-
 /* What a failed test left behind. */
 static int remove_directory(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -743,6 +697,64 @@ static const char *usual_place(void)
 	return path;
 }
 
+/*
+ * The hierarchy that we have, from a host that has no other: which one the machine's own root gives
+ * depends on who else starts containers meanwhile.
+ */
+static struct cgroup_tree *open_again(void)
+{
+	fake_mount(cgroup_tree_hierarchy(tree)->mount, usual_place());
+	return fake_open(0);
+}
+
+static void test_refused_at_start(void **state)
+{
+	uint64_t id = make("/a"), late, gone = make("/b");
+	struct cgroup_tree *whole = tree;
+
+	set_handles_allowed(false);
+	tree = open_again();
+	assert_string_equal(cgroup_tree_handle_problem(tree),
+			    "open_by_handle_at: Operation not permitted");
+	assert_path(id, "/a");
+	assert_path(gone, "/b");
+
+	/* Within the rest after a walk there is no second one. */
+	late = make("/c");
+	assert_no_path(late, -EPERM);
+	drop("/b");
+	{
+		char path[CGROUP_PATH_MAX];
+
+		assert_int_equal(cgroup_tree_path(tree, gone, path, sizeof(path)), -ESTALE);
+	}
+	cgroup_tree_close(tree);
+	set_handles_allowed(true);
+
+	tree = whole;
+	fake_umount(usual_place());
+	drop("/a");
+	drop("/c");
+}
+
+static void test_refused_later(void **state)
+{
+	struct cgroup_tree *whole = tree;
+	uint64_t id = make("/a");
+
+	tree = open_again();
+	assert_null(cgroup_tree_handle_problem(tree));
+	set_handles_allowed(false);
+	assert_path(id, "/a");
+	assert_non_null(cgroup_tree_handle_problem(tree));
+	set_handles_allowed(true);
+	cgroup_tree_close(tree);
+
+	tree = whole;
+	fake_umount(usual_place());
+	drop("/a");
+}
+
 /* As in a node that is itself a container: its tree begins at its own cgroup. */
 static void test_view(void **state)
 {
@@ -948,8 +960,8 @@ int main(void)
 		cmocka_unit_test(test_small_buffer),
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_populated),
-		cmocka_unit_test(test_refused_at_start),
-		cmocka_unit_test(test_refused_later),
+		cmocka_unit_test_setup_teardown(test_refused_at_start, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_refused_later, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_choice, fake_setup, choice_teardown),
 		cmocka_unit_test_setup_teardown(test_mount_table, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_no_host_root, fake_setup, fake_teardown),
