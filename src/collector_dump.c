@@ -276,6 +276,21 @@ static int mark_dumped(struct collector *collector, char *data, size_t size)
 	return 0;
 }
 
+/* What a dump like the latest will not need. */
+static void give_dump_back(struct collector *collector)
+{
+	size_t size = collector->dump_used + collector->dump_used / 4 + DUMP_BYTES_MIN;
+	char *dump;
+
+	if (collector->dump_size <= size + size / 4)
+		return;
+	dump = realloc(collector->dump, size);
+	if (!dump)
+		return;
+	collector->dump = dump;
+	collector->dump_size = size;
+}
+
 static uint64_t ring_lost(const struct collector *collector)
 {
 	return __atomic_load_n(&collector->skel->bss->lost[LOSS_RING_FULL], __ATOMIC_SEQ_CST);
@@ -286,6 +301,7 @@ int collector_dump(struct collector *collector, uint64_t *ret_ring_lost)
 	size_t size, first_size;
 	int r;
 
+	give_dump_back(collector);
 	/*
 	 * What is lost while the dump goes on it may have seen live or not: the next interval
 	 * tells. After the last one there is none, so that dump is made again.
@@ -308,6 +324,7 @@ int collector_dump(struct collector *collector, uint64_t *ret_ring_lost)
 		r = collector_drain(collector);
 		collector->marking = false;
 	} while (r == 0 && !collector->attached && ring_lost(collector) != *ret_ring_lost);
+	collector->dump_used = size;
 	if (r == 0 && size > first_size)
 		r = mark_dumped(collector, collector->dump, first_size);
 	if (r < 0)

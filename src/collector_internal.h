@@ -38,6 +38,7 @@ struct collector {
 	size_t marks_size;
 	char *dump;
 	size_t dump_size;
+	size_t dump_used; /* by the latest */
 	void (*dumping)(void *data);
 	void *dumping_data;
 	struct snapshot_in_flight *in_flight;

@@ -22,6 +22,7 @@ struct ledger {
 	struct snapshot_row *snapshot_rows;
 	size_t snapshot_rows_size;
 	size_t n_slots_used;
+	size_t n_slots_before; /* in the interval before */
 	struct errno_delta *errnos;
 	size_t errnos_size;
 	uint64_t settled; /* calls reported, then lost with a fold: deficits of forgotten rows */
@@ -84,9 +85,26 @@ void ledger_task_of(const struct batch *batch, bool by_thread, struct snapshot_t
 		copy_comm(ret->comm, batch->tid == batch->tgid ? batch->process_comm : batch->comm);
 }
 
+/* What an interval like the latest will not need: one with more rows than usual is no measure. */
+static void give_slots_back(struct ledger *ledger)
+{
+	size_t n = ledger->n_slots_before + ledger->n_slots_before / 8 + 64;
+	struct snapshot_row *rows;
+
+	if (ledger->snapshot_rows_size <= n + n / 8)
+		return;
+	rows = realloc(ledger->snapshot_rows, n * sizeof(*rows));
+	if (!rows)
+		return;
+	ledger->snapshot_rows = rows;
+	ledger->snapshot_rows_size = n;
+}
+
 /* The row's place in this interval's snapshot, where its live sums add up. */
 static int row_take_slot(struct ledger *ledger, const struct entry *entry, uint32_t i)
 {
+	if (ledger->n_slots_used == 0)
+		give_slots_back(ledger);
 	if (ledger->n_slots_used == ledger->snapshot_rows_size) {
 		size_t size = ledger->snapshot_rows_size + ledger->snapshot_rows_size / 2 + 64;
 		struct snapshot_row *rows = realloc(ledger->snapshot_rows, size * sizeof(*rows));
@@ -339,6 +357,7 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 		ret->lost[LOSS_RING_FULL] += lost - ledger->lost_reported;
 		ledger->lost_reported = lost;
 	}
+	ledger->n_slots_before = ledger->n_slots_used;
 	ledger->n_slots_used = 0;
 	return forget(ledger, &closing);
 }
