@@ -191,6 +191,15 @@ __noinline int on_missed_entry(struct task_record *record, u32 nr, u32 abi, s64 
 }
 
 /*
+ * Whether an exit without an entry, of a task with a record, is that of a call refused before it
+ * began. Where entries are shown always it is, whoever refused it: a tracer may have gone since.
+ */
+static __always_inline bool is_denied(const struct task_struct *task, u32 nr, u32 abi, s64 ret)
+{
+	return settings.copies == 1 || may_be_denied(task, nr, abi, ret);
+}
+
+/*
  * Makes good a missed entry, unless its call may have been reported as lost by now. It began after
  * the task's latest exit; what was missed by the end of an epoch is reported when the next one
  * has ended. User space moves the epoch on before it reads what was made good: either it sees that
@@ -231,14 +240,13 @@ static __always_inline void on_exit_alone(struct task_struct *task, struct task_
 	nr = call_nr_at_exit((struct pt_regs *)bpf_task_pt_regs(task));
 	abi = call_abi(task, &nr);
 	if (record->verdict != VERDICT_MEASURE || (call_traits(nr, abi) & TRAIT_EXCLUDED)) {
-		if (settings.copies > 1 && !may_be_denied(task, nr, abi, ret))
+		if (!is_denied(task, nr, abi, ret))
 			(void)make_good(record);
 		return;
 	}
-	if (may_be_denied(task, nr, abi, ret)) {
+	if (is_denied(task, nr, abi, ret)) {
 		on_denied(record, nr, abi);
-	} else if (settings.copies > 1 && nr != NR_FORGOTTEN && make_good(record)) {
-		/* With one copy, it is one whose entry found no record, and is among the lost. */
+	} else if (nr != NR_FORGOTTEN && make_good(record)) {
 		on_missed_entry(record, nr, abi, ret);
 	}
 }

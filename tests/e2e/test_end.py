@@ -130,7 +130,7 @@ class Ends(unittest.TestCase):
 
     def test_closed_pipe_of_the_others(self):
         """The same for what prints but once."""
-        for command in ['resolve', '/', '/init.scope'], ['check'], ['--help'], ['--version']:
+        for command in ['resolve', *harness.ROOT_OPTIONS, '/', '/init.scope'], ['check'], ['--help'], ['--version']:
             with self.subTest(command):
                 reader, writer = os.pipe()
                 os.close(reader)
@@ -164,7 +164,7 @@ class Ends(unittest.TestCase):
                 self.assertEqual(result.returncode, 1)
                 self.assertIn(b'No space left on device', result.stderr)
                 self.assertEqual(result.stderr.count(b'\n'), 1, result.stderr)
-        for command in ['resolve', '/'], ['check'], ['--help'], ['--version']:
+        for command in ['resolve', *harness.ROOT_OPTIONS, '/'], ['check'], ['--help'], ['--version']:
             with self.subTest(command), open('/dev/full', 'wb') as full:
                 result = subprocess.run([harness.CGSCOPE, *command], stdout=full, timeout=30,
                                         check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -147,7 +147,7 @@ class Answers(unittest.TestCase):
 
     def test_address_in_use(self):
         with listening() as (_, port):
-            status, out, err = harness.cgscope('--listen', f'127.0.0.1:{port}', '-n', '1')
+            status, out, err = harness.cgscope('--listen', f'127.0.0.1:{port}', '-n', '1', *harness.ROOT_OPTIONS)
             self.assertEqual((status, out), (1, ''))
             self.assertIn('Address already in use', err)
             self.assertEqual(len(err.splitlines()), 1)
