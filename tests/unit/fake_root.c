@@ -110,6 +110,22 @@ void fake_docker(const struct fake_root *fake, const char *id, const char *name)
 	fake_write(fake, path, "{\"ID\":\"%s\",\"Name\":\"/%s\"}", id, name);
 }
 
+void fake_write_list(const struct fake_root *fake, const char *path, const char *item, size_t size)
+{
+	size_t n = strlen(item), len = 1;
+	char *text = malloc(size + n + 2);
+
+	text[0] = '[';
+	while (len < size) {
+		memcpy(text + len, item, n);
+		len += n;
+		text[len++] = ',';
+	}
+	text[len - 1] = ']';
+	fake_write_bytes(fake, path, text, len);
+	free(text);
+}
+
 /* Copies @from out of the tests' data. */
 void fake_copy(const struct fake_root *fake, const char *from, const char *path)
 {

@@ -34,6 +34,9 @@ void fake_write_bytes(const struct fake_root *fake, const char *path, const void
 __attribute__((format(printf, 3, 4))) void fake_write(const struct fake_root *fake,
 						      const char *path, const char *format, ...);
 
+/* "[<item>,<item>,…]" of @size bytes or so. */
+void fake_write_list(const struct fake_root *fake, const char *path, const char *item, size_t size);
+
 /* Copies @from, of the tests' data. */
 void fake_copy(const struct fake_root *fake, const char *from, const char *path);
 

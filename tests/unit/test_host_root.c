@@ -396,39 +396,22 @@ static void test_users_displace_users(void **state)
 	assert_ptr_equal(json, roots);
 }
 
-/* "[<item>,<item>,…]" of @size bytes at least. */
-static void write_many(struct fake_root *fake, const char *path, const char *item, size_t size)
-{
-	size_t n = strlen(item), len = 1;
-	char *text = malloc(size + n + 2);
-
-	text[0] = '[';
-	while (len < size) {
-		memcpy(text + len, item, n);
-		len += n;
-		text[len++] = ',';
-	}
-	text[len - 1] = ']';
-	fake_write_bytes(fake, path, text, len);
-	free(text);
-}
-
 static void test_users_documents_are_small(void **state)
 {
 	static const char string[] =
 		"\"0123456789012345678901234567890123456789012345678901234567890\"";
 	struct fake_root *fake = *state;
 
-	write_many(fake, "home/fits", string, 500u << 10);
+	fake_write_list(fake, "home/fits", string, 500u << 10);
 	assert_int_equal(read_users(fake, USER, "fits"), 0);
-	write_many(fake, "home/long", string, 600u << 10);
+	fake_write_list(fake, "home/long", string, 600u << 10);
 	assert_int_equal(read_users(fake, USER, "long"), -EBADMSG);
 	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "long"), 0);
 	/* Few bytes, but a hundred times that once it is parsed. */
-	write_many(fake, "home/dense", "{}", 100u << 10);
+	fake_write_list(fake, "home/dense", "{}", 100u << 10);
 	assert_int_equal(read_users(fake, USER, "dense"), -EBADMSG);
 	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "dense"), 0);
-	write_many(fake, "home/denser", "1", 15u << 20);
+	fake_write_list(fake, "home/denser", "1", 15u << 20);
 	assert_int_equal(read_users(fake, UID_NOBODY_ELSE, "denser"), -EBADMSG);
 }
 
@@ -440,7 +423,7 @@ static void test_users_work_is_bounded(void **state)
 	struct fake_root *fake = *state;
 	int n = 0, r;
 
-	write_many(fake, "home/a", string, 500u << 10);
+	fake_write_list(fake, "home/a", string, 500u << 10);
 	while ((r = read_users(fake, USER, "a")) == 0)
 		n++;
 	assert_int_equal(r, -EAGAIN);

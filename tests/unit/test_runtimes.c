@@ -703,23 +703,6 @@ static void test_podman_moved_by_its_user(void **state)
 	}
 }
 
-/* "[<item>,<item>,…]" of @size bytes or so. */
-static void write_many(struct fake_root *fake, const char *path, const char *item, size_t size)
-{
-	size_t n = strlen(item), len = 1;
-	char *text = malloc(size + n + 2);
-
-	text[0] = '[';
-	while (len < size) {
-		memcpy(text + len, item, n);
-		len += n;
-		text[len++] = ',';
-	}
-	text[len - 1] = ']';
-	fake_write_bytes(fake, path, text, len);
-	free(text);
-}
-
 /* A user writes what they like into their own store, and their containers lose names by it. */
 static void test_podman_hostile_user(void **state)
 {
@@ -737,16 +720,16 @@ static void test_podman_hostile_user(void **state)
 	fake_write(fake, "etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		write_podman(fake, USERS_STORE, "user.slice:libpod:" A, "volatile-containers.json");
-		write_many(fake, USERS_STORE "containers.json", cases[i].item, cases[i].size);
+		fake_write_list(fake, USERS_STORE "containers.json", cases[i].item, cases[i].size);
 		assert_resolves(fake, path,
 				"container id=" A " name=db runtime=podman image=quay.io/pg:16 "
 				"source=podman-storage");
-		write_many(fake, USERS_STORE "volatile-containers.json", cases[i].item,
-			   cases[i].size);
+		fake_write_list(fake, USERS_STORE "volatile-containers.json", cases[i].item,
+				cases[i].size);
 		assert_resolves(fake, path,
 				"container id=" A " runtime=podman source=podman-storage");
-		write_many(fake, USERS_STORE A "/userdata/config.json", cases[i].item,
-			   cases[i].size);
+		fake_write_list(fake, USERS_STORE A "/userdata/config.json", cases[i].item,
+				cases[i].size);
 		assert_resolves(fake, path, "container id=" A " runtime=podman unresolved");
 	}
 
@@ -764,8 +747,8 @@ static void test_podman_hostile_user(void **state)
 
 	/* Who makes work waits for the name, and is not known without one. */
 	for (int i = 0; i < 20; i++) {
-		write_many(fake, USERS_STORE "containers.json",
-			   "\"0123456789012345678901234567890123456789\"", 500u << 10);
+		fake_write_list(fake, USERS_STORE "containers.json",
+				"\"0123456789012345678901234567890123456789\"", 500u << 10);
 		identity = resolve(fake, path);
 		identity_done(&identity);
 	}
