@@ -297,7 +297,7 @@ class SlowClients(unittest.TestCase):
             self.trickle(clients, 1)
 
         probes = []
-        with listening(interval=0.2) as (monitor, port):
+        with listening(interval=0.2, env=harness.weighed_environ()) as (monitor, port):
             monitor.wait_intervals(3)
             before = self.resident(monitor.pid)
             quiet = self.watch(monitor, 3, lambda: time.sleep(1))

@@ -107,7 +107,7 @@ class Sizing(unittest.TestCase):
         port = tools.free_port()
         with Pods() as pods, running_busy(pods.words), \
                 harness.Monitor(*chart_arguments(), '--listen', f'127.0.0.1:{port}',
-                                interval=INTERVAL) as monitor:
+                                interval=INTERVAL, env=harness.weighed_environ()) as monitor:
             monitor.wait_intervals(1, 60)
             cpu, start, first = cpu_seconds(monitor.pid), time.monotonic(), len(monitor.lines)
             scrapes = []
