@@ -10,16 +10,28 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "collector_internal.h"
+#include "syscalls.h"
 
 static void collector_closep(struct collector **collector)
 {
 	collector_close(*collector);
 }
 
+static bool takes_call(uint32_t nr, uint32_t abi, const void *data)
+{
+	char buffer[SYSCALL_NAME_MAX];
+
+	return syscall_is_selected(data, syscall_name(nr, abi, buffer));
+}
+
 int collector_open(const struct collector_options *options, const struct collector_events *events,
 		   struct collector **ret, char *ret_error, size_t error_size)
 {
 	_cleanup_(collector_closep) struct collector *collector = NULL;
+	const struct ledger_filter filter = {
+		.takes_strange = options->syscalls && options->syscalls->n ? takes_call : NULL,
+		.data = options->syscalls,
+	};
 	int r;
 
 	collector = calloc(1, sizeof(*collector));
@@ -30,7 +42,7 @@ int collector_open(const struct collector_options *options, const struct collect
 	collector->by_thread = options->by_thread;
 	collector->dumping = options->dumping;
 	collector->dumping_data = options->dumping_data;
-	r = ledger_new(options->by_thread, &collector->ledger);
+	r = ledger_new(options->by_thread, &filter, &collector->ledger);
 	if (r < 0)
 		return r;
 	r = collector_load(collector, options, ret_error, error_size);

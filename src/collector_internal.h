@@ -53,6 +53,8 @@ struct collector {
 	uint64_t lost[LOSS_N_]; /* as last reported */
 };
 
+bool syscall_is_selected(const struct string_list *names, const char *name);
+
 /* Loads the programs, and fills what is fixed from then on. 0, or -errno with the reason. */
 int collector_load(struct collector *collector, const struct collector_options *options,
 		   char *ret_error, size_t error_size);

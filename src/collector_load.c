@@ -123,7 +123,7 @@ static int find_cgroup_subsys(const char *controller, const struct btf *btf, uin
 	return r;
 }
 
-static bool syscall_is_selected(const struct string_list *names, const char *name)
+bool syscall_is_selected(const struct string_list *names, const char *name)
 {
 	for (size_t i = 0; i < names->n; i++) {
 		if (strcmp(names->items[i], name) == 0)

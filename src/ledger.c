@@ -15,8 +15,11 @@
  */
 #define TICK_NS 500000000ull
 
+#define LEFT_OUT UINT32_MAX /* no row */
+
 struct ledger {
 	bool by_thread;
+	struct ledger_filter filter;
 	struct entries entries;
 	/* Handed out by ledger_close(). */
 	struct snapshot_row *snapshot_rows;
@@ -30,7 +33,7 @@ struct ledger {
 	uint64_t tick_ns; /* since the latest tick */
 };
 
-int ledger_new(bool by_thread, struct ledger **ret)
+int ledger_new(bool by_thread, const struct ledger_filter *filter, struct ledger **ret)
 {
 	_cleanup_(freep) struct ledger *ledger = calloc(1, sizeof(*ledger));
 	int r;
@@ -41,6 +44,7 @@ int ledger_new(bool by_thread, struct ledger **ret)
 	if (r < 0)
 		return r;
 	ledger->by_thread = by_thread;
+	ledger->filter = *filter;
 	*ret = TAKE_PTR(ledger);
 	return 0;
 }
@@ -141,6 +145,15 @@ static int add_cell(struct ledger *ledger, struct entry *entry, uint32_t index,
 	return row_add_folded(row, detail, cell);
 }
 
+static bool takes_call(const struct ledger *ledger, const struct cell *cell)
+{
+	const struct ledger_filter *filter = &ledger->filter;
+
+	/* The kernel side has asked for all lesser ones. */
+	return cell->nr < CALLS_MAX || !filter->takes_strange ||
+	       filter->takes_strange(cell->nr, cell->abi, filter->data);
+}
+
 /* Rows are looked up before any of them is touched: so their cache misses come all at once. */
 static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t n_cells, bool live)
 {
@@ -155,10 +168,13 @@ static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t
 	if (n_cells > CELLS_MAX)
 		return -EINVAL;
 	ledger_task_of(batch, ledger->by_thread, &task);
-	r = entries_find(&ledger->entries, &task, task_start_ns, &entry);
+	r = entries_find(&ledger->entries, &task, task_start_ns, live, &entry);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < n_cells; i++) {
+		indices[i] = LEFT_OUT;
+		if (!takes_call(ledger, &batch->cells[i]))
+			continue;
 		r = entries_find_row(&ledger->entries, entry, &batch->cells[i], entry->next_row,
 				     &indices[i]);
 		if (r < 0)
@@ -168,7 +184,9 @@ static int ledger_add(struct ledger *ledger, const struct batch *batch, uint32_t
 		__builtin_prefetch(&entry->details[indices[i]], 1);
 	}
 	for (uint32_t i = 0; i < n_cells; i++) {
-		r = add_cell(ledger, entry, indices[i], &batch->cells[i], live);
+		r = indices[i] == LEFT_OUT
+			    ? 0
+			    : add_cell(ledger, entry, indices[i], &batch->cells[i], live);
 		if (r < 0)
 			return r;
 	}
@@ -359,5 +377,8 @@ int ledger_close(struct ledger *ledger, uint32_t epoch, uint64_t ring_lost, stru
 	}
 	ledger->n_slots_before = ledger->n_slots_used;
 	ledger->n_slots_used = 0;
-	return forget(ledger, &closing);
+	r = forget(ledger, &closing);
+	if (closing.tick)
+		entries_tick(&ledger->entries);
+	return r;
 }

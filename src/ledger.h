@@ -20,8 +20,17 @@
 
 struct ledger;
 
+/*
+ * Says whether calls of a number that no kernel knows are wanted, with @data; NULL: all are. The
+ * others are left out before they are summed up with those.
+ */
+struct ledger_filter {
+	bool (*takes_strange)(uint32_t nr, uint32_t abi, const void *data);
+	const void *data;
+};
+
 /* @by_thread: a row is a thread's, not a process's. Returns 0 or -ENOMEM. */
-int ledger_new(bool by_thread, struct ledger **ret);
+int ledger_new(bool by_thread, const struct ledger_filter *filter, struct ledger **ret);
 void ledger_free(struct ledger *ledger);
 
 /* Adds what a task has handed over for good. @batch has @batch->n_cells cells. 0 or -ENOMEM. */

@@ -10,8 +10,9 @@
 
 /*
  * What strangers can make up without end, names, PIDs and call numbers, is kept apart up to here
- * and summed up beyond: sums stay exact, and memory bounded. Once something is summed up in a row,
- * all that is new joins it until the row is over: what a row showed live must not show in another.
+ * and summed up beyond: sums stay exact, and memory bounded. What a row showed live must not show
+ * in another: a task whose cells are summed up stays there as long as they are shown. Calls with
+ * numbers that no kernel knows stay in their process's sum until that is over.
  */
 #define ENTRIES_MAX	   98304
 #define CGROUP_ENTRIES_MAX 32768
@@ -43,6 +44,8 @@ void entries_done(struct entries *entries)
 		if (entries->slots[i].entry)
 			entry_free(entries->slots[i].entry);
 	}
+	for (int i = 0; i < JOINED_TICKS; i++)
+		map_done(&entries->joined[i]);
 	free(entries->slots);
 }
 
@@ -155,32 +158,65 @@ static void others_of(uint64_t cgroup_id, struct snapshot_task *ret)
 	*ret = (struct snapshot_task){ .cgroup_id = cgroup_id, .process_comm = LEDGER_OTHERS };
 }
 
-int entries_find(struct entries *entries, const struct snapshot_task *task, uint64_t task_start_ns,
-		 struct entry **ret)
+static bool has_joined(const struct entries *entries, uint64_t hash)
+{
+	uint32_t ignored;
+
+	for (int i = 0; i < JOINED_TICKS; i++) {
+		if (map_find(&entries->joined[i], hash, &ignored))
+			return true;
+	}
+	return false;
+}
+
+static int keep_joined(struct entries *entries, uint64_t hash)
+{
+	struct map *now = &entries->joined[entries->joined_now];
+	uint32_t ignored;
+
+	return map_find(now, hash, &ignored) ? 0 : map_add(now, hash, 0);
+}
+
+void entries_tick(struct entries *entries)
+{
+	entries->joined_now = (entries->joined_now + 1) % JOINED_TICKS;
+	map_done(&entries->joined[entries->joined_now]);
+	entries->joined[entries->joined_now] = (struct map){ 0 };
+}
+
+static bool is_full(struct entries *entries, uint64_t cgroup_id)
+{
+	return entries->n_entries >= ENTRIES_MAX ||
+	       *cgroup_entries(entries, cgroup_id) >= CGROUP_ENTRIES_MAX;
+}
+
+static int join_others(struct entries *entries, uint64_t cgroup_id, struct entry **ret)
 {
 	struct snapshot_task others;
-	struct entry *entry;
-	uint64_t hash, others_hash;
+	uint64_t hash;
 
-	hash = task_hash(entries->seed, task, task_start_ns);
-	entry = look_up(entries, task, task_start_ns, hash);
+	others_of(cgroup_id, &others);
+	hash = task_hash(entries->seed, &others, 0);
+	*ret = look_up(entries, &others, 0, hash);
+	return *ret ? 0 : add_entry(entries, &others, 0, hash, ret);
+}
+
+int entries_find(struct entries *entries, const struct snapshot_task *task, uint64_t task_start_ns,
+		 bool live, struct entry **ret)
+{
+	uint64_t hash = task_hash(entries->seed, task, task_start_ns);
+	struct entry *entry = look_up(entries, task, task_start_ns, hash);
+	int r;
+
 	if (entry) {
 		memcpy(entry->task.comm, task->comm, COMM_LEN);
 		*ret = entry;
 		return 0;
 	}
-
-	others_of(task->cgroup_id, &others);
-	others_hash = task_hash(entries->seed, &others, 0);
-	entry = look_up(entries, &others, 0, others_hash);
-	if (entry) {
-		*ret = entry;
-		return 0;
-	}
-	if (entries->n_entries >= ENTRIES_MAX ||
-	    *cgroup_entries(entries, task->cgroup_id) >= CGROUP_ENTRIES_MAX)
-		return add_entry(entries, &others, 0, others_hash, ret);
-	return add_entry(entries, task, task_start_ns, hash, ret);
+	if (!is_full(entries, task->cgroup_id) && !has_joined(entries, hash))
+		return add_entry(entries, task, task_start_ns, hash, ret);
+	r = live ? keep_joined(entries, hash) : 0;
+	return r < 0 ? r : join_others(entries, task->cgroup_id, ret);
 }
 
 static int entry_grow(struct entry *entry)

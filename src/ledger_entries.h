@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "ledger_row.h"
+#include "map.h"
 #include "snapshot.h"
 
 struct row_key {
@@ -39,10 +40,17 @@ struct slot {
 /* Cgroups share a count where their hashes meet, which only lets the bound come sooner. */
 #define CGROUP_COUNTS 1024
 
+/* For how many ticks a task whose cells were summed up may still owe the fold of them. */
+#define JOINED_TICKS 4
+
 /* Embedded in the ledger, which goes through the slots. */
 struct entries {
 	uint64_t seed; /* names are strangers' choice: they must not choose the slots as well */
 	uint32_t cgroup_entries[CGROUP_COUNTS];
+	/* Hashes of the tasks whose cells were shown live in a sum, by tick; newest at joined_now.
+	 */
+	struct map joined[JOINED_TICKS];
+	unsigned joined_now;
 	struct slot *slots; /* open addressing, linear; a power of two */
 	size_t n_slots;
 	size_t n_entries;
@@ -53,9 +61,16 @@ struct entries {
 int entries_init(struct entries *entries);
 void entries_done(struct entries *entries);
 
-/* The entry of @task, made if there is none. Returns 0 or -ENOMEM. */
+/*
+ * The entry of @task, made if there is none; or, where there are too many, that of what is summed
+ * up. @live: its cells are shown live there, and their fold must come to the same entry. Returns 0
+ * or -ENOMEM.
+ */
 int entries_find(struct entries *entries, const struct snapshot_task *task, uint64_t task_start_ns,
-		 struct entry **ret);
+		 bool live, struct entry **ret);
+
+/* Ends a tick: of a task that was not shown live for JOINED_TICKS, nothing is owed any more. */
+void entries_tick(struct entries *entries);
 
 /*
  * The index of the row of @cell's call, made if there is none. @guess: what a task calls in a row

@@ -51,6 +51,9 @@ bool filter_takes_pid(const struct filter *filter, int32_t pid)
 {
 	const struct options *options = filter->options;
 
+	/* What is summed up without a PID has passed this filter in the kernel. */
+	if (pid == 0)
+		return true;
 	for (size_t i = 0; i < options->n_pids; i++) {
 		if (options->pids[i] == pid)
 			return true;
@@ -63,7 +66,8 @@ static bool takes_syscall(const struct options *options, uint32_t nr, uint32_t a
 	char buffer[SYSCALL_NAME_MAX];
 	const char *name;
 
-	if (options->syscalls.n == 0)
+	/* The ledger sums up only what is wanted. */
+	if (options->syscalls.n == 0 || nr == CALL_NR_OTHERS)
 		return true;
 	name = syscall_name(nr, abi, buffer);
 	for (size_t i = 0; i < options->syscalls.n; i++) {

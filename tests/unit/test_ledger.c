@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,11 +146,13 @@ static struct snapshot close_interval(struct ledger *ledger, uint32_t epoch, uin
 	return close_interval_of(ledger, epoch, ring_lost, 1000 * MS);
 }
 
+static const struct ledger_filter all_calls = { 0 };
+
 static int setup(void **state)
 {
 	struct ledger *ledger;
 
-	if (ledger_new(false, &ledger) < 0)
+	if (ledger_new(false, &all_calls, &ledger) < 0)
 		return -1;
 	*state = ledger;
 	return 0;
@@ -317,7 +320,7 @@ static void test_by_thread(void **state)
 	struct actor one, two, again;
 
 	(void)state;
-	assert_int_equal(ledger_new(true, &ledger), 0);
+	assert_int_equal(ledger_new(true, &all_calls, &ledger), 0);
 	actor_init(&one, 10, 10, 7, "app");
 	actor_init(&two, 10, 11, 7, "app");
 	memcpy(two.batch.comm, "worker", 7);
@@ -558,7 +561,7 @@ static void test_random_histories(void **state)
 		unsigned random = seed;
 		struct snapshot snapshot;
 
-		assert_int_equal(ledger_new(false, &ledger), 0);
+		assert_int_equal(ledger_new(false, &all_calls, &ledger), 0);
 		actor_init(&actor, 10, 10, 7, "app");
 		for (uint32_t epoch = 1; epoch <= 60; epoch++) {
 			unsigned n = (unsigned)rand_r(&random) % 50;
@@ -991,6 +994,154 @@ static void test_a_survivor_keeps_its_book(void **state)
 	assert_int_equal(ledger_rows(ledger), 1);
 }
 
+/* More names than are told apart, in one cgroup, as one process gives itself. */
+static void flood(struct ledger *ledger, uint64_t cgroup_id)
+{
+	for (int i = 0; i < 33000; i++) {
+		struct actor actor;
+		char name[COMM_LEN];
+
+		(void)snprintf(name, sizeof(name), "n%d", i);
+		actor_init(&actor, 10, 10, cgroup_id, name);
+		actor_calls(&actor, CALL_WRITE, 1);
+		actor_fold(&actor, ledger);
+	}
+}
+
+static const struct snapshot_row *row_of(const struct snapshot *snapshot, int32_t pid, uint32_t nr)
+{
+	for (uint32_t i = 0; i < snapshot->n_rows; i++) {
+		if (snapshot->rows[i].task->pid == pid && snapshot->rows[i].nr == nr)
+			return &snapshot->rows[i];
+	}
+	return NULL;
+}
+
+/* Summed up is who comes too late, in that cgroup, and only as long as it must be. */
+static void test_too_many_names(void **state)
+{
+	struct actor sleeper, other, victim;
+	struct ledger *ledger = *state;
+	struct snapshot snapshot;
+	const struct snapshot_row *row;
+
+	flood(ledger, 7);
+	actor_init(&sleeper, 11, 11, 7, "sleeper");
+	actor_calls(&sleeper, CALL_READ, 5);
+	actor_dump(&sleeper, ledger);
+	actor_init(&other, 12, 12, 8, "other");
+	actor_calls(&other, CALL_READ, 3);
+	actor_dump(&other, ledger);
+	snapshot = close_interval(ledger, 1, 0);
+	assert_int_equal(total_count(&snapshot), 33008);
+	assert_null(row_of(&snapshot, 11, CALL_READ));
+	row = row_of(&snapshot, 0, CALL_READ);
+	assert_non_null(row);
+	assert_string_equal(row->task->process_comm, LEDGER_OTHERS);
+	assert_int_equal(row->stats.count, 5);
+	assert_int_equal(row_of(&snapshot, 12, CALL_READ)->stats.count, 3);
+
+	/* The flood is forgotten; whose cells stand in the sum stays there. */
+	actor_dump(&sleeper, ledger);
+	actor_dump(&other, ledger);
+	assert_int_equal(close_interval(ledger, 2, 0).n_rows, 0);
+	actor_init(&victim, 13, 13, 7, "victim");
+	for (uint32_t epoch = 3; epoch < 20; epoch++) {
+		actor_calls(&victim, CALL_READ, 1);
+		actor_dump(&victim, ledger);
+		actor_dump(&sleeper, ledger);
+		snapshot = close_interval(ledger, epoch, 0);
+		assert_int_equal(snapshot.n_rows, 1);
+		assert_string_equal(snapshot.rows[0].task->process_comm, "victim");
+		assert_int_equal(snapshot.rows[0].stats.count, 1);
+	}
+
+	actor_calls(&sleeper, CALL_READ, 2);
+	actor_fold(&sleeper, ledger);
+	snapshot = close_interval(ledger, 20, 0);
+	assert_int_equal(snapshot.n_rows, 1);
+	assert_int_equal(snapshot.rows[0].task->pid, 0);
+	assert_int_equal(snapshot.rows[0].stats.count, 2);
+	for (uint32_t epoch = 21; epoch < 30; epoch++)
+		assert_int_equal(close_interval(ledger, epoch, 0).n_rows, 0);
+
+	actor_calls(&sleeper, CALL_READ, 4);
+	actor_dump(&sleeper, ledger);
+	snapshot = close_interval(ledger, 30, 0);
+	assert_int_equal(snapshot.rows[0].task->pid, 11);
+	assert_int_equal(snapshot.rows[0].stats.count, 4);
+}
+
+/* A fold that is held up belongs to what was shown live, even if there is room by now. */
+static void test_too_many_names_and_a_late_fold(void **state)
+{
+	struct ledger *ledger = *state;
+	struct snapshot snapshot;
+	struct actor actor, late;
+
+	flood(ledger, 7);
+	actor_init(&actor, 11, 11, 7, "app");
+	actor_calls(&actor, CALL_READ, 5);
+	actor_dump(&actor, ledger);
+	snapshot = close_interval(ledger, 1, 0);
+	assert_int_equal(total_count(&snapshot), 33005);
+
+	actor_calls(&actor, CALL_READ, 2);
+	late = actor;
+	actor_fold(&actor, NULL);
+	assert_int_equal(close_interval(ledger, 2, 0).n_rows, 0);
+	assert_int_equal(close_interval(ledger, 3, 0).n_rows, 0);
+	actor_fold(&late, ledger);
+	snapshot = close_interval(ledger, 4, 0);
+	assert_int_equal(total_count(&snapshot), 2);
+	for (uint32_t epoch = 5; epoch < 12; epoch++)
+		assert_int_equal(close_interval(ledger, epoch, 0).n_rows, 0);
+	assert_int_equal(ledger_rows(ledger), 0);
+}
+
+static bool takes_only(uint32_t nr, uint32_t abi, const void *data)
+{
+	(void)abi;
+	return nr == *(const uint32_t *)data;
+}
+
+/* Strange numbers that nobody asked for take no place from one that somebody did. */
+static void test_strange_calls(void **state)
+{
+	static const uint32_t wanted = 9999;
+	const struct ledger_filter filter = { takes_only, &wanted };
+	struct snapshot snapshot;
+	struct ledger *ledger;
+	struct actor actor;
+	(void)state;
+
+	assert_int_equal(ledger_new(false, &filter, &ledger), 0);
+	for (uint32_t nr = 2000; nr < 2100; nr++) {
+		actor_init(&actor, 10, 10, 7, "app");
+		actor_calls(&actor, nr, 1);
+		actor_calls(&actor, CALL_READ, 1);
+		actor_fold(&actor, ledger);
+	}
+	actor_calls(&actor, wanted, 500);
+	actor_dump(&actor, ledger);
+	snapshot = close_interval(ledger, 1, 0);
+	assert_int_equal(snapshot.n_rows, 2);
+	assert_int_equal(row_of(&snapshot, 10, wanted)->stats.count, 500);
+	assert_int_equal(row_of(&snapshot, 10, CALL_READ)->stats.count, 100);
+	ledger_free(ledger);
+
+	assert_int_equal(ledger_new(false, &all_calls, &ledger), 0);
+	for (uint32_t nr = 2000; nr < 2100; nr++) {
+		actor_init(&actor, 10, 10, 7, "app");
+		actor_calls(&actor, nr, 1);
+		actor_fold(&actor, ledger);
+	}
+	snapshot = close_interval(ledger, 1, 0);
+	assert_int_equal(snapshot.n_rows, 65);
+	assert_int_equal(row_of(&snapshot, 10, CALL_NR_OTHERS)->stats.count, 36);
+	ledger_free(ledger);
+}
+
 static void test_too_many_cells(void **state)
 {
 	struct actor actor;
@@ -1036,6 +1187,9 @@ int main(void)
 		TEST(test_maximum_at_the_ends),
 		TEST(test_many_rows_come_and_go),
 		TEST(test_a_survivor_keeps_its_book),
+		TEST(test_too_many_names),
+		TEST(test_too_many_names_and_a_late_fold),
+		TEST(test_strange_calls),
 		TEST(test_too_many_cells),
 	};
 

@@ -357,6 +357,30 @@ static void test_lists_widen(void **state)
 	fixture_done(&fixture);
 }
 
+/* What the ledger has summed up has passed the filters by PID and call before. */
+static void test_sums_pass_filters(void **state)
+{
+	static const struct snapshot_task others = { .cgroup_id = 1,
+						     .process_comm = LEDGER_OTHERS };
+	const char *syscalls[] = { "sys_9999" };
+	int32_t pid = 101;
+	struct options options = usual;
+	struct fixture fixture;
+	struct report *report;
+
+	options.pids = &pid;
+	options.n_pids = 1;
+	options.syscalls = (struct string_list){ syscalls, 1 };
+	fixture_init(&fixture);
+	fixture_row(&fixture, &others, 9999, 3);
+	fixture_row(&fixture, &others, CALL_NR_OTHERS, 4);
+	report = fixture_report(&fixture, &options);
+	assert_int_equal(report->n_rows, 2);
+	assert_int_equal(report->calls, 7);
+	report_free(report);
+	fixture_done(&fixture);
+}
+
 static void test_unselected_cgroup(void **state)
 {
 	struct fixture fixture;
@@ -656,6 +680,7 @@ int main(void)
 		cmocka_unit_test(test_waits_rank_last),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_lists_widen),
+		cmocka_unit_test(test_sums_pass_filters),
 		cmocka_unit_test(test_unselected_cgroup),
 		cmocka_unit_test(test_in_flight),
 		cmocka_unit_test(test_losses),
