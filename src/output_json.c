@@ -244,12 +244,14 @@ static void open_process(struct writer *writer, const struct snapshot_task *task
 	close_to(writer, 1);
 	add_comma(writer);
 	line_add(line, "{");
-	if (task) {
+	if (task && task->pid) {
 		add_int(line, "\"pid\":", task->pid);
 		if (task->vpid)
 			add_int(line, ",\"vpid\":", task->vpid);
 		add_comm(line, task->process_comm);
 		line_add(line, ",");
+	} else if (task) {
+		line_add(line, "\"comm\":\"" LEDGER_OTHERS "\",");
 	}
 	open_list(writer, writer->report->by == ROW_THREAD ? "\"threads\":[" : "\"syscalls\":[",
 		  "]}");
@@ -263,7 +265,7 @@ static void open_thread(struct writer *writer, const struct snapshot_task *task)
 	close_to(writer, 2);
 	add_comma(writer);
 	line_add(line, "{");
-	if (task) {
+	if (task && task->tid) {
 		add_int(line, "\"tid\":", task->tid);
 		add_comm(line, task->comm);
 		line_add(line, ",");

@@ -107,7 +107,7 @@ static void add_call_name(struct line *line, uint32_t nr, uint32_t abi)
 static void add_who(struct line *line, const struct snapshot_task *task)
 {
 	line_add(line, "PID=");
-	if (task)
+	if (task && task->pid)
 		line_add_int(line, task->pid);
 	else
 		line_add(line, "-");
@@ -176,7 +176,10 @@ static int write_row(struct line *line, const struct place *place, const struct 
 	line_add_bytes(line, place->extra.data, place->extra.n);
 	if (by_thread && task) {
 		line_add(line, " tid=");
-		line_add_int(line, task->tid);
+		if (task->tid)
+			line_add_int(line, task->tid);
+		else
+			line_add(line, "-");
 		add_word(line, " thread=", task->comm, COMM_LEN);
 	}
 	add_rare(line, call);

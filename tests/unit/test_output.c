@@ -248,6 +248,26 @@ static void test_golden_top(void **state)
 	fixture_done(&fixture);
 }
 
+/* What was too much to tell apart has no PID. */
+static void test_golden_others(void **state)
+{
+	static const struct snapshot_task others = { .cgroup_id = 4711,
+						     .process_comm = LEDGER_OTHERS };
+	struct options options = usual;
+	struct fixture fixture;
+
+	fixture_init(&fixture);
+	add_golden_cgroups(&fixture);
+	fixture_time(fixture_row(&fixture, &others, SYS_write, 3), 3, 1000);
+	fixture_time(fixture_row(&fixture, &others, CALL_NR_OTHERS, 1), 1, 1000);
+	check_golden("others.txt", written(output_text, &fixture, &options));
+	check_golden("others.jsonl", written(output_json, &fixture, &options));
+	options.by = ROW_THREAD;
+	check_golden("others_thread.txt", written(output_text, &fixture, &options));
+	check_golden("others_thread.jsonl", written(output_json, &fixture, &options));
+	fixture_done(&fixture);
+}
+
 static void test_locale_changes_nothing(void **state)
 {
 	struct fixture fixture;
@@ -353,12 +373,12 @@ static void tally_process(json_t *process, struct tally *tally)
 	assert_int_equal(integer(process, "vpid"), pid + 1);
 	assert_string_equal(json_string_value(json_object_get(process, "comm")), "many");
 	if (!threads) {
-		tally_calls(json_object_get(process, "syscalls"), pid, tally);
+		tally_calls(json_object_get(process, "syscalls"), pid - 1, tally);
 		return;
 	}
 	json_array_foreach(threads, i, thread) {
 		assert_string_equal(json_string_value(json_object_get(thread, "comm")), "thread");
-		tally_calls(json_object_get(thread, "syscalls"), (size_t)integer(thread, "tid"),
+		tally_calls(json_object_get(thread, "syscalls"), (size_t)integer(thread, "tid") - 1,
 			    tally);
 	}
 }
@@ -409,9 +429,9 @@ static void make_many(struct fixture *fixture, struct snapshot_task tasks[static
 	for (int32_t i = 0; i < n_tasks; i++) {
 		tasks[i] = (struct snapshot_task){
 			.cgroup_id = 4711,
-			.pid = by_thread ? i / 40 : i,
-			.vpid = (by_thread ? i / 40 : i) + 1,
-			.tid = by_thread ? i : 0,
+			.pid = (by_thread ? i / 40 : i) + 1,
+			.vpid = (by_thread ? i / 40 : i) + 2,
+			.tid = by_thread ? i + 1 : 0,
 			.process_comm = "many",
 			.comm = "thread",
 		};
@@ -713,6 +733,7 @@ int main(void)
 		cmocka_unit_test(test_golden_by_container),
 		cmocka_unit_test(test_golden_by_thread),
 		cmocka_unit_test(test_golden_top),
+		cmocka_unit_test(test_golden_others),
 		cmocka_unit_test(test_locale_changes_nothing),
 		cmocka_unit_test(test_foreign_abi),
 		cmocka_unit_test(test_thousand_rows),
