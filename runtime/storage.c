@@ -9,10 +9,16 @@
 #include "src/cleanup.h"
 #include "src/host_cache.h"
 
+/* In the order of the configured ones. */
 static const char *const default_roots[] = {
 	"/run/containers/storage",
 	"/var/lib/containers/storage",
 };
+
+/* Without a configured one, the first that the file system bears, or whose store is there. */
+static const char *const default_drivers[] = { "overlay", "vfs", "btrfs", "zfs" };
+
+#define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
 #define CRIO_PARTS "/etc/crio/crio.conf.d"
 
@@ -49,13 +55,16 @@ static void add_configured(const struct host_root *root, size_t i, const char *f
 {
 	const char *text = host_cache_text(root, file);
 	char dir[STATE_PATH_MAX - 64], driver[32];
+	bool chosen;
 
-	if (!state_toml(text, configs[i].table, configs[i].driver, driver, sizeof(driver)) ||
-	    !host_root_id_is_safe(driver))
-		strcpy(driver, "overlay");
-	for (size_t k = 0; k < 2; k++)
+	chosen = state_toml(text, configs[i].table, configs[i].driver, driver, sizeof(driver)) &&
+		 host_root_id_is_safe(driver);
+	for (size_t k = 0; k < N_ELEMENTS(default_roots); k++) {
 		if (state_toml(text, configs[i].table, configs[i].keys[k], dir, sizeof(dir)))
-			add(ret, dir, driver);
+			add(ret, dir, chosen ? driver : default_drivers[0]);
+		else if (chosen)
+			add(ret, default_roots[k], driver);
+	}
 }
 
 /* CRI-O's file may be in parts; each that names a place adds it. */
@@ -79,11 +88,12 @@ static void add_dropped_in(const struct host_root *root, struct storage_list *re
 void storage_find(const struct host_root *root, struct storage_list *ret)
 {
 	ret->n = 0;
-	for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++)
+	for (size_t i = 0; i < N_ELEMENTS(configs); i++)
 		add_configured(root, i, configs[i].file, ret);
 	add_dropped_in(root, ret);
-	for (size_t i = 0; i < sizeof(default_roots) / sizeof(default_roots[0]); i++)
-		add(ret, default_roots[i], "overlay");
+	for (size_t i = 0; i < N_ELEMENTS(default_drivers); i++)
+		for (size_t k = 0; k < N_ELEMENTS(default_roots); k++)
+			add(ret, default_roots[k], default_drivers[i]);
 }
 
 int storage_read_bundle(const struct host_root *root, const char *base, const char *below,

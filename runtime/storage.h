@@ -7,7 +7,7 @@
 
 #include "runtime/state.h"
 
-#define STORAGES_MAX 8
+#define STORAGES_MAX 16
 
 /* Directories that have "<driver>-containers" in them. */
 struct storage_list {

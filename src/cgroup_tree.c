@@ -21,6 +21,7 @@
 #include "cgroup_walk.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "glob.h"
 
 #define FILEID_KERNFS	    0xfe	/* not in the C library's headers */
 #define CGROUP_NS_INITIAL   4026531835U /* PROC_CGROUP_INIT_INO, the same on every kernel */
@@ -104,6 +105,34 @@ static const char *path_below(const char *path, const char *dir)
 	return path + n;
 }
 
+/*
+ * Whether the @n bytes at @name are a hierarchy's place below /sys/fs/cgroup: "unified", "systemd",
+ * or the controllers of one, as the kernel has had them; or a glob that means one of these.
+ */
+static bool is_hierarchy(const char *name, size_t n)
+{
+	static const char *const names[] = {
+		"unified", "systemd", "cpu",	  "cpuacct", "cpuset",	   "memory",  "devices",
+		"freezer", "net_cls", "net_prio", "blkio",   "perf_event", "hugetlb", "pids",
+		"rdma",	   "misc",    "debug",	  "dmem",    "elogind",	   "openrc",
+	};
+	char copy[128], *part, *rest;
+
+	if (n == 0 || n >= sizeof(copy))
+		return false;
+	memcpy(copy, name, n);
+	copy[n] = '\0';
+	for (part = strtok_r(copy, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+		bool found = false;
+
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			found |= glob_match(part, names[i]);
+		if (!found)
+			return false;
+	}
+	return copy[0] != ',';
+}
+
 const char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, const char *path)
 {
 	static const char usual[] = "/sys/fs/cgroup";
@@ -117,8 +146,11 @@ const char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, cons
 		/* Below a host root's mount point it is the same. */
 		level = strstr(hierarchy->mount, usual);
 		if (hierarchy->v1 || (level && level[strlen(usual)] == '/')) {
-			rest += strspn(rest, "/");
-			rest += strcspn(rest, "/");
+			const char *first = rest + strspn(rest, "/");
+			size_t n = strcspn(first, "/");
+
+			if (is_hierarchy(first, n))
+				rest = first + n;
 		}
 	}
 	return *rest ? rest : "/";

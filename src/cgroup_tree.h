@@ -62,8 +62,9 @@ const struct cgroup_hierarchy *cgroup_tree_hierarchy(const struct cgroup_tree *t
 /*
  * What people paste, as a path from the hierarchy's root: @path without the mount point in front,
  * be it of @hierarchy as seen from here, or /sys/fs/cgroup; where there are several hierarchies
- * below that, of any of them, since all have a container at the same place. A path without one is
- * returned as it is.
+ * below that, of any of them, since all have a container at the same place; but where none is
+ * named, as on a host with v2 alone, what follows is the path. A path without one is returned as it
+ * is.
  */
 const char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, const char *path);
 

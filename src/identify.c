@@ -93,6 +93,22 @@ static bool is_users(const char *path, size_t end)
 	return state_user(&query, &uid);
 }
 
+/* The pod that stands for itself where no container is in it. */
+static bool is_bare_pod(const struct cgroup_parse *parse)
+{
+	return parse->n_links == 0 && parse->pod_end > 0;
+}
+
+static struct candidate pod_of(const struct cgroup_parse *parse)
+{
+	struct candidate pod = { .is_pod = true };
+
+	pod.link.start = pod.link.end = parse->pod_end;
+	pod.link.qos = parse->qos;
+	memcpy(pod.link.pod_uid, parse->pod_uid, sizeof(pod.link.pod_uid));
+	return pod;
+}
+
 size_t identify_candidates(const char *path, const struct cgroup_parse *parse,
 			   struct candidate ret[static CANDIDATES_MAX])
 {
@@ -105,14 +121,8 @@ size_t identify_candidates(const char *path, const struct cgroup_parse *parse,
 	for (size_t i = 0; i < parse->n_links; i++)
 		ret[n++] = (struct candidate){ .link = parse->links[i] };
 
-	if (parse->n_links == 0 && parse->pod_end > 0 && !is_users(path, parse->pod_end)) {
-		struct candidate *pod = &ret[n++];
-
-		*pod = (struct candidate){ .is_pod = true };
-		pod->link.start = pod->link.end = parse->pod_end;
-		pod->link.qos = parse->qos;
-		memcpy(pod->link.pod_uid, parse->pod_uid, sizeof(pod->link.pod_uid));
-	}
+	if (is_bare_pod(parse) && !is_users(path, parse->pod_end))
+		ret[n++] = pod_of(parse);
 	return n;
 }
 
@@ -431,6 +441,9 @@ int identify_path(const struct host_root *root, const char *path, bool text_only
 	cgroup_path_parse(path, &parse);
 	note_chain(trace, &parse);
 	n = identify_candidates(path, &parse, candidates);
+	/* What a user's text says is no claim on anybody's account. */
+	if (text_only && is_bare_pod(&parse) && is_users(path, parse.pod_end))
+		candidates[n++] = pod_of(&parse);
 	for (asked = 0; asked < n; asked++) {
 		bool is_outermost = asked == 0 || (asked == 1 && candidates[0].is_guess);
 

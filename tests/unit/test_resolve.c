@@ -289,6 +289,14 @@ static void test_mere_texts(void **state)
 		{ "/lxc.payload.x/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" U
 		  ".slice",
 		  "x", U, "burstable" },
+		/* What it says of itself below a user's manager. */
+		{ "/user.slice/user-9.slice/user@9.service/k3s.service/kubepods/burstable/pod" U,
+		  "-", U, "burstable" },
+		{ "/user.slice/user-9.slice/user@9.service/kubepods.slice/kubepods-pod" U ".slice",
+		  "-", U, "guaranteed" },
+		/* As pasted from a machine with v2 alone. */
+		{ "/sys/fs/cgroup/docker-" A ".scope", A, "-", "-" },
+		{ "/sys/fs/cgroup/kubepods/pod" U "/" A, A, U, "guaranteed" },
 	};
 	struct fake_root *fake = *state;
 

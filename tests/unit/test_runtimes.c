@@ -619,6 +619,27 @@ static void test_podman(void **state)
 			"container id=" A " runtime=podman source=podman-storage");
 }
 
+/* Only the driver configured, or none, where the file system bears no overlay. */
+static void test_podman_drivers(void **state)
+{
+	static const char *const stores[] = {
+		"/var/lib/containers/storage/vfs-containers/",
+		"/run/containers/storage/btrfs-containers/",
+		"/var/lib/containers/storage/zfs-containers/",
+		"/var/lib/containers/storage/aufs-containers/",
+	};
+	struct fake_root *fake = *state;
+
+	fake_write(fake, "/etc/containers/storage.conf", "[storage]\ndriver = \"aufs\"\n");
+	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+		write_podman(fake, stores[i], "machine.slice:libpod:" A, "containers.json");
+		assert_resolves(fake, "/machine.slice/libpod-" A ".scope",
+				"container id=" A " name=db runtime=podman image=quay.io/pg:16 "
+				"source=podman-storage");
+		fake_unlink(fake, stores[i]);
+	}
+}
+
 static void test_podman_infra(void **state)
 {
 	struct fake_root *fake = *state;
@@ -910,8 +931,10 @@ static void test_kubelet_logs(void **state)
 	assert_resolves(fake, "/kubepods/pod5fe556a4-0bd7-45be-966f-46e2cbf4c4ac/" A,
 			"container id=" A " uid=5fe556a4-0bd7-45be-966f-46e2cbf4c4ac "
 			"qos=guaranteed unresolved");
+	assert_lives(fake, "/user.slice/user-1.slice/user@1.service/kubepods/pod" POD,
+		     "unit unit=user@1.service");
 	assert_resolves(fake, "/user.slice/user-1.slice/user@1.service/kubepods/pod" POD,
-			"unit unit=user@1.service");
+			"pod uid=" POD " qos=guaranteed unresolved");
 	assert_lives(fake, "/lxc.payload.x/kubepods/pod" POD "/" A,
 		     "container id=x runtime=lxc unresolved");
 }
@@ -1252,6 +1275,7 @@ int main(void)
 		TEST(test_cri_dockerd),
 		TEST(test_crio),
 		TEST(test_podman),
+		TEST(test_podman_drivers),
 		TEST(test_podman_infra),
 		TEST(test_podman_rootless),
 		TEST(test_podman_moved_by_its_user),
