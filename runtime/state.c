@@ -8,6 +8,7 @@
 
 #include "src/cleanup.h"
 #include "src/host_cache.h"
+#include "src/runtime_unit.h"
 
 #define HASH_LEN     64
 #define NAME_MAX_LEN 1024 /* image references are the longest */
@@ -145,7 +146,7 @@ static bool is_service(const char *path, size_t end)
 	if (is_all_slices(path, end, &at))
 		return true;
 	n = next_component(path, end, &at);
-	if (!ends_with(path + at, n, ".service"))
+	if (!runtime_unit_is(path + at, n))
 		return false;
 	at += n;
 	return next_component(path, end, &at) == 0;

@@ -12,8 +12,9 @@
 #include "cgroup_walk.h"
 #include "cleanup.h"
 #include "pid_namespace.h"
+#include "runtime_unit.h"
 
-#define VISITS_MAX 100000 /* of users' and of others', lest users hide those */
+#define VISITS_MAX 100000 /* of claims and of others, lest those hide these */
 
 /* The start of a small file. */
 static bool read_start(int dirfd, const char *path, char *ret, size_t size)
@@ -55,7 +56,7 @@ struct count {
 	const struct cgroup_place *other;
 	bool sees_processes; /* of v1 */
 	size_t n_visits;
-	size_t n_users_visits;
+	size_t n_claims_visits;
 	struct cgroup_evidence evidence;
 };
 
@@ -89,27 +90,39 @@ static bool is_outermost(const char *path, const struct cgroup_parse *parse)
 	       !is_podman_pod(path, link);
 }
 
+/* Whether somebody may have made @path up: see struct cgroup_evidence. */
+static bool is_claim(const char *path, const struct cgroup_parse *parse)
+{
+	size_t end = parse->n_links > 0 ? parse->links[0].start : strlen(path);
+
+	return parse->is_users || runtime_unit_other_is_in(path, end);
+}
+
 static int count_container(const char *path, uint64_t id, void *data)
 {
 	struct count *count = data;
 	struct cgroup_evidence *found = &count->evidence;
 	struct cgroup_parse parse;
 	size_t *n_visits;
+	bool claim;
 
 	cgroup_path_parse(path, &parse);
-	n_visits = parse.is_users ? &count->n_users_visits : &count->n_visits;
+	claim = is_claim(path, &parse);
+	n_visits = claim ? &count->n_claims_visits : &count->n_visits;
 	if (*n_visits == VISITS_MAX)
-		return !parse.is_users;
+		return claim ? CGROUP_WALK_PASS_BY : 1;
 	++*n_visits;
-	if (!is_outermost(path, &parse) || !is_alive(count, count->place, path))
+	if (!is_outermost(path, &parse))
 		return 0;
+	if (!is_alive(count, count->place, path))
+		return CGROUP_WALK_PASS_BY;
 
-	++*(parse.is_users ? &found->n_users : &found->n);
+	++*(claim ? &found->n_claims : &found->n);
 	if (count->other->fd < 0)
-		return !parse.is_users;
+		return claim ? CGROUP_WALK_PASS_BY : 1;
 	if (!is_alive(count, count->other, path))
-		++*(parse.is_users ? &found->n_users_only : &found->n_only);
-	return 0;
+		++*(claim ? &found->n_claims_only : &found->n_only);
+	return CGROUP_WALK_PASS_BY;
 }
 
 void cgroup_evidence_count(const struct cgroup_place *place, const struct cgroup_place *other,

@@ -14,10 +14,14 @@ struct cgroup_place {
 };
 
 struct cgroup_evidence {
-	size_t n;	     /* containers, the outermost of each path only */
-	size_t n_only;	     /* those of them that are not at the same path in the other place */
-	size_t n_users;	     /* the same of users' own: below a user's service manager anybody */
-	size_t n_users_only; /* may make what looks like a container, without privileges */
+	size_t n;      /* containers, the outermost of each path only */
+	size_t n_only; /* those of them that are not at the same path in the other place */
+	/*
+	 * The same of what stands below a user's service manager, or a service that is no
+	 * runtime's: who has been given a part of the tree may make what looks like a container.
+	 */
+	size_t n_claims;
+	size_t n_claims_only;
 };
 
 /*
@@ -28,7 +32,7 @@ bool cgroup_is_populated(int fd, const char *path);
 
 /*
  * Counts the containers of @place, all of them if there is an @other place to compare with, else
- * up to the first that is no user's. In v1 outside of the host's PID namespace those without a
+ * up to the first that is no mere claim. In v1 outside of the host's PID namespace those without a
  * process count as well.
  */
 void cgroup_evidence_count(const struct cgroup_place *place, const struct cgroup_place *other,

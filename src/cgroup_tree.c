@@ -21,6 +21,7 @@
 #include "cgroup_walk.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "fnv.h"
 #include "glob.h"
 
 #define FILEID_KERNFS	    0xfe	/* not in the C library's headers */
@@ -410,7 +411,7 @@ static bool count_containers(const struct cgroup_place places[2], struct cgroup_
 	cgroup_evidence_count(&places[1], &places[0], &found[1]);
 	others = found[0].n > 0 || found[1].n > 0;
 	for (size_t i = 0; i < 2; i++)
-		ret_n[i] = others ? found[i].n : found[i].n_users;
+		ret_n[i] = others ? found[i].n : found[i].n_claims;
 	return others;
 }
 
@@ -448,7 +449,7 @@ static int choose(const struct cgroup_mounts *mounts, bool other, enum cgroup_mo
 	if (hierarchy->is_hybrid) {
 		rest_found = &found[!hierarchy->v1];
 		hierarchy->n_other = n[!hierarchy->v1];
-		hierarchy->n_missing = rest_found->n_only + rest_found->n_users_only;
+		hierarchy->n_missing = rest_found->n_only + rest_found->n_claims_only;
 		snprintf(hierarchy->other, sizeof(hierarchy->other), "%s%s",
 			 hierarchy->v1 ? "v2" : "v1 ", cgroup_mount_controller(rest));
 	}
@@ -483,13 +484,18 @@ static void find_prefix(struct cgroup_tree *tree, const char *view)
 uint64_t cgroup_tree_population(const struct host_root *root)
 {
 	_cleanup_(cgroup_mounts_done) struct cgroup_mounts mounts = CGROUP_MOUNTS_NONE;
-	uint64_t n = 0;
+	uint64_t numbers[CGROUP_MOUNT_KIND_N_] = { 0 }, any = 0;
 
 	if (cgroup_mounts_find(root, &mounts) < 0)
 		return 0;
-	for (int kind = 0; kind < CGROUP_MOUNT_KIND_N_; kind++)
-		n += mounts.of[kind].fd < 0 ? 0 : mounts.of[kind].n_cgroups;
-	return n;
+	for (int kind = 0; kind < CGROUP_MOUNT_KIND_N_; kind++) {
+		if (mounts.of[kind].fd >= 0)
+			numbers[kind] = mounts.of[kind].n_cgroups;
+		any |= numbers[kind];
+	}
+	/* No sum: a unit that ends in one hierarchy would hide a container that begins in another.
+	 */
+	return any ? fnv1a(1, (const char *)numbers, sizeof(numbers)) | 1 : 0;
 }
 
 static int open_tree(const struct host_root *root, bool other, struct cgroup_tree **ret)

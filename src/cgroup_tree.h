@@ -47,8 +47,9 @@ struct cgroup_hierarchy {
 int cgroup_tree_open(const struct host_root *root, struct cgroup_tree **ret);
 
 /*
- * How many cgroups there are in the hierarchies that it chooses from: cheap, and another number
- * when something has come up since that could make it choose otherwise. 0 if that cannot be told.
+ * A hash of how many cgroups there are in each of the hierarchies that it chooses from: cheap, and
+ * mostly another when something has come up since that could make it choose otherwise. 0 if that
+ * cannot be told.
  */
 uint64_t cgroup_tree_population(const struct host_root *root);
 

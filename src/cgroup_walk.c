@@ -73,6 +73,8 @@ static int walk_directory(struct walk *walk, int fd, size_t length)
 		walk->path[length] = '/';
 		memcpy(walk->path + length + 1, entry->d_name, n + 1);
 		r = walk->visit(walk->path, entry->d_ino, walk->data);
+		if (r == CGROUP_WALK_PASS_BY)
+			continue;
 		if (r == 0)
 			r = descend(walk, dirfd(directory), entry->d_name, length + 1 + n);
 		if (r != 0)
@@ -91,7 +93,7 @@ int cgroup_walk(int fd, int (*visit)(const char *path, uint64_t id, void *data),
 		return -errno;
 	r = visit("/", st.st_ino, data);
 	if (r != 0)
-		return r;
+		return r == CGROUP_WALK_PASS_BY ? 0 : r;
 
 	walk = malloc(sizeof(*walk));
 	if (!walk)

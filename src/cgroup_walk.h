@@ -11,6 +11,9 @@
 /* Deeper cgroups are left out; runtimes nest a handful, only mischief nests more. */
 #define CGROUP_WALK_DEPTH_MAX 64
 
+/* What a visit may return to leave out what is below. */
+#define CGROUP_WALK_PASS_BY 0x10000
+
 /* Calls @visit with "/" and every cgroup below @fd, parents first; see cgroup_tree_walk(). */
 int cgroup_walk(int fd, int (*visit)(const char *path, uint64_t id, void *data), void *data);
 

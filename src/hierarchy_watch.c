@@ -9,6 +9,12 @@
 /* How often a hybrid without containers is asked whether the first one is where we look for it. */
 #define HIERARCHY_CHECK_NS (10 * NSEC_PER_SEC)
 
+/* What moves into a cgroup that has long been there changes no number. */
+#define LOOK_ANYWAY_NS (300 * NSEC_PER_SEC)
+
+/* A look takes no more than this part of the time, however many cgroups a stranger makes. */
+#define LOOK_PART 100
+
 /* A look at all cgroups costs two opens for each: only where one was made or removed. */
 static bool is_unchanged(struct hierarchy_watch *watch, const struct host_root *root)
 {
@@ -22,7 +28,10 @@ static bool is_unchanged(struct hierarchy_watch *watch, const struct host_root *
 
 void hierarchy_watch_begin(struct hierarchy_watch *watch, const struct host_root *root)
 {
-	*watch = (struct hierarchy_watch){ .population = cgroup_tree_population(root) };
+	*watch = (struct hierarchy_watch){
+		.looked_ns = monotonic_ns(),
+		.population = cgroup_tree_population(root),
+	};
 }
 
 void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root *root,
@@ -30,14 +39,20 @@ void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root
 {
 	const struct cgroup_hierarchy *own = cgroup_tree_hierarchy(tree), *found;
 	struct cgroup_tree *latest;
+	uint64_t now_ns = monotonic_ns();
+	int r;
 
 	if (!own->is_hybrid || own->by_evidence || watch->is_settled ||
-	    monotonic_ns() - watch->checked_ns < HIERARCHY_CHECK_NS)
+	    now_ns - watch->checked_ns < HIERARCHY_CHECK_NS ||
+	    now_ns - watch->looked_ns < LOOK_PART * watch->look_ns)
 		return;
-	watch->checked_ns = monotonic_ns();
-	if (is_unchanged(watch, root))
+	watch->checked_ns = now_ns;
+	if (is_unchanged(watch, root) && now_ns - watch->looked_ns < LOOK_ANYWAY_NS)
 		return;
-	if (cgroup_tree_open(root, &latest) < 0)
+	watch->looked_ns = now_ns;
+	r = cgroup_tree_open(root, &latest);
+	watch->look_ns = monotonic_ns() - now_ns;
+	if (r < 0)
 		return;
 	found = cgroup_tree_hierarchy(latest);
 	watch->is_settled = found->by_evidence;

@@ -15,7 +15,9 @@
 
 struct hierarchy_watch {
 	uint64_t checked_ns;
-	uint64_t population; /* as of then, see cgroup_tree_population() */
+	uint64_t looked_ns;  /* at all cgroups */
+	uint64_t look_ns;    /* how long that took */
+	uint64_t population; /* as of checked_ns, see cgroup_tree_population() */
 	bool has_changed;    /* since the check before: what was made may have had no process yet */
 	bool is_settled;     /* nothing more to look for */
 };

@@ -40,7 +40,7 @@ static struct cgroup_place open_place(const struct fake_root *fake, const char *
 	return ret;
 }
 
-/* "containers, of them only here; users', of them only here". */
+/* "containers, of them only here; claims, of them only here". */
 static void assert_counts(const struct fake_root *fake, bool with_other, const char *expected)
 {
 	struct cgroup_place here = open_place(fake, "here"), there = open_place(fake, "there");
@@ -51,8 +51,8 @@ static void assert_counts(const struct fake_root *fake, bool with_other, const c
 	cgroup_evidence_count(&here, with_other ? &there : &none, &found);
 	closep(&here.fd);
 	closep(&there.fd);
-	snprintf(text, sizeof(text), "%zu, %zu; %zu, %zu", found.n, found.n_only, found.n_users,
-		 found.n_users_only);
+	snprintf(text, sizeof(text), "%zu, %zu; %zu, %zu", found.n, found.n_only, found.n_claims,
+		 found.n_claims_only);
 	assert_string_equal(text, expected);
 }
 
@@ -88,6 +88,36 @@ static void test_users(void **state)
 	assert_counts(fake, true, "1, 1; 2, 1");
 }
 
+/* A service that is no runtime's has been given what is below it, by whoever set it up. */
+static void test_services(void **state)
+{
+	const struct fake_root *fake = *state;
+
+	add(fake, "here", "system.slice/alice.service/docker-" A ".scope", true);
+	add(fake, "here", "system.slice/alice.service/docker/" B, true);
+	assert_counts(fake, true, "0, 0; 2, 2");
+	add(fake, "here", "system.slice/docker.service/docker/" A, true);
+	add(fake, "here", "system.slice/containerd@x.service/docker/" B, true);
+	add(fake, "here", "system.slice/docker-" C ".scope", true);
+	assert_counts(fake, true, "3, 3; 2, 2");
+}
+
+/* A container's own cgroups are not walked: they can be any number. */
+static void test_below_a_container(void **state)
+{
+	const struct fake_root *fake = *state;
+	char path[256];
+
+	add(fake, "here", "docker/" A, true);
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "docker/" A "/docker-%c%s.scope", 'a' + i, &A[1]);
+		add(fake, "here", path, true);
+	}
+	add(fake, "here", "lxc.payload.web", true);
+	add(fake, "here", "lxc.payload.web/docker/" B, true);
+	assert_counts(fake, true, "2, 2; 0, 0");
+}
+
 static void test_podman_pod(void **state)
 {
 	const struct fake_root *fake = *state;
@@ -106,6 +136,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_count, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_users, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_services, fake_setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_below_a_container, fake_setup, fake_teardown),
 		cmocka_unit_test_setup_teardown(test_podman_pod, fake_setup, fake_teardown),
 	};
 

@@ -317,6 +317,8 @@ static void test_docker_places(void **state)
 		{ "/system.slice/foo/" A, "/foo", false },
 		{ "/system.slice/docker.service/bar/" A, "foo", false },
 		{ "/system.slice/alice.service/x/foo/" A, "foo", false },
+		{ "/system.slice/alice.service/foo/" A, "foo", false },
+		{ "/system.slice/docker.service/alice.service/foo/" A, "foo", false },
 		{ "/system.slice/docker/" A, NULL, false },
 	};
 	struct fake_root *fake = *state;
@@ -1158,6 +1160,9 @@ static void test_names_path(void **state)
 		{ "foo/" A, "/system.slice/docker.service/foo/" A, true },
 		{ "foo/" A, "/system.slice/containerd.service/foo/" A, true },
 		{ "foo/" A, "/system.slice/foo/" A, true },
+		{ "foo/" A, "/system.slice/k3s.service/foo/" A, true },
+		{ "foo/" A, "/system.slice/alice.service/foo/" A, false },
+		{ "foo/" A, "/system.slice/docker.service.service/foo/" A, false },
 		{ "foo/" A, "/docker/" B "/foo/" A, true },
 		{ "foo/" A, "/system.slice/alice.service/x/foo/" A, false },
 		{ "foo/" A, "/evil/foo/" A, false },
