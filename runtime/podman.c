@@ -167,21 +167,21 @@ static int inspect_system(const struct host_root *root, const struct runtime_que
 
 /*
  * What the user's own storage.conf says of the place and the driver, if that is below the home: ""
- * or with a last slash.
+ * or with a last slash. 0, or -EAGAIN: not yet.
  */
-static void find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
-			     size_t size)
+static int find_users_store(const struct host_root *root, uid_t uid, const char *home, char *ret,
+			    size_t size)
 {
 	_cleanup_(freep) char *text = NULL;
 	char place[STATE_PATH_MAX / 2], driver[32];
 	const char *below;
-	int fd, n;
+	int n, r;
 
 	ret[0] = 0;
-	fd = host_cache_dir(root, home);
-	if (fd < 0 || host_root_read_at(root, fd, ".config/containers/storage.conf",
-					USERS_CONFIG_MAX, uid, &text, NULL) < 0)
-		return;
+	r = host_cache_read_text(root, home, ".config/containers/storage.conf", USERS_CONFIG_MAX,
+				 uid, &text);
+	if (r < 0)
+		return r == -EAGAIN ? r : 0;
 	if (!state_toml(text, "storage", "driver", driver, sizeof(driver)) ||
 	    !host_root_id_is_safe(driver))
 		strcpy(driver, "overlay");
@@ -193,10 +193,11 @@ static void find_users_store(const struct host_root *root, uid_t uid, const char
 	else
 		below = state_below_home(home, place);
 	if (!below)
-		return;
+		return 0;
 	n = snprintf(ret, size, "%s/%s-containers/", below, driver);
 	if (n < 0 || (size_t)n >= size)
 		ret[0] = 0;
+	return 0;
 }
 
 /* Rootless: below the home, where the user may put links as they please, and in /run/user. */
@@ -218,7 +219,9 @@ static int inspect_user(const struct host_root *root, uid_t uid, const struct ru
 	if (r < 0)
 		return r;
 	snprintf(run, sizeof(run), "/run/user/%u", (unsigned)uid);
-	find_users_store(root, uid, home, configured, sizeof(configured));
+	r = find_users_store(root, uid, home, configured, sizeof(configured));
+	if (r < 0)
+		return r;
 	return inspect_stores(root, stores, configured[0] ? n : n - 1, query, ret);
 }
 

@@ -293,7 +293,7 @@ static bool charge(struct host_cache *cache, uid_t uid, size_t size)
 }
 
 /* Returns 0; -ENOENT if it is not there; -EBADMSG if it cannot be what was asked for; -EACCES. */
-static int stat_json(const struct host_root *root, const char *base, const char *path,
+static int stat_file(const struct host_root *root, const char *base, const char *path,
 		     struct file_stamp *ret)
 {
 	int fd, r;
@@ -330,10 +330,30 @@ int host_cache_read_json(const struct host_root *root, const char *base, const c
 	struct file_stamp stamp;
 	int r;
 
-	r = stat_json(root, base, path, &stamp);
+	r = stat_file(root, base, path, &stamp);
 	if (r < 0)
 		return r;
 	return read_json(root, base, path, max_bytes, uid_allowed, &stamp, ret, ret_stamp);
+}
+
+int host_cache_read_text(const struct host_root *root, const char *base, const char *path,
+			 size_t max_bytes, uid_t uid_allowed, char **ret)
+{
+	struct file_stamp stamp;
+	ssize_t n;
+	int r;
+
+	r = stat_file(root, base, path, &stamp);
+	if (r < 0)
+		return r;
+	if ((uint64_t)stamp.size > max_bytes)
+		return -EBADMSG;
+	if (uid_allowed != UID_NOBODY_ELSE &&
+	    !charge(host_root_cache(root), uid_allowed, (size_t)stamp.size))
+		return -EAGAIN;
+	n = host_root_read_at(root, host_cache_dir(root, base), path, max_bytes, uid_allowed, ret,
+			      NULL);
+	return n < 0 ? as_damaged((int)n) : 0;
 }
 
 int host_cache_json(const struct host_root *root, const char *base, const char *path,
@@ -351,7 +371,7 @@ int host_cache_json(const struct host_root *root, const char *base, const char *
 		name = NULL;
 		return -ENOMEM;
 	}
-	r = stat_json(root, base, path, &stamp);
+	r = stat_file(root, base, path, &stamp);
 	if (r < 0)
 		return r;
 

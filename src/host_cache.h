@@ -48,9 +48,13 @@ int host_cache_read_json(const struct host_root *root, const char *base, const c
 			 size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
 			 struct file_stamp *ret_stamp);
 
+/* As above, a text, which the caller frees; as large as it may be it is small. Not remembered. */
+int host_cache_read_text(const struct host_root *root, const char *base, const char *path,
+			 size_t max_bytes, uid_t uid_allowed, char **ret);
+
 /*
- * As above, remembered for as long as the file is the same, and the document is borrowed. Users'
- * do not make root's forgotten.
+ * As host_cache_read_json(), remembered for as long as the file is the same, and the document is
+ * borrowed. Users' do not make root's forgotten.
  */
 int host_cache_json(const struct host_root *root, const char *base, const char *path,
 		    size_t max_bytes, uid_t uid_allowed, struct json_t **ret,
