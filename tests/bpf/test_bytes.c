@@ -209,11 +209,17 @@ static const char *const never[] = {
 /* Where the file system keeps such attributes, and else a call that fails. */
 static void f14_xattr(int fd)
 {
-	static const char name[] = "trusted.cgscope";
+	const char *name = "user.cgscope";
 	char path[64];
 	bool works = fsetxattr(fd, name, "12345", 5, 0) == 0;
 
+	if (!works) {
+		name = "trusted.cgscope";
+		works = fsetxattr(fd, name, "12345", 5, 0) == 0;
+	}
 	victim_check(works || errno == EOPNOTSUPP || errno == EPERM);
+	if (!works)
+		(void)fprintf(stderr, "no attributes here: getxattr is tried with an error only\n");
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	check_call(works ? 5 : -1, SYS_getxattr, path, name, buffer, 100);
 }

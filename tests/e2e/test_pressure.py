@@ -160,11 +160,15 @@ class Overload(Pressure):
         self.assertIn(b'CPU', next(one[4] for one in said if one[3] == b'ring_full'))
 
     def test_nothing_lost(self):
-        with Cgroup() as cgroup, Monitor('--cgroup', cgroup.name) as monitor:
-            harness.run_load('getppid=100', cgroup=cgroup)
-            monitor.wait_intervals(1)
-        if harness.lost(monitor.records) == 0:
-            self.assertNotIn(b'lost', monitor.errors)
+        for _ in range(10):
+            with Cgroup() as cgroup, Monitor('--cgroup', cgroup.name, may_warn=True) as monitor:
+                harness.run_load('getppid=100', cgroup=cgroup)
+                monitor.wait_intervals(1)
+            if not any(record['lost']['causes'] for record in harness.intervals(monitor.records)):
+                break
+        else:
+            self.skipTest('something was lost in each of ten runs: others are at work')
+        self.assertNotIn(b'lost', monitor.errors)
 
 
 class Reader(Pressure):
