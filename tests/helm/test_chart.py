@@ -55,7 +55,7 @@ VALUES = [
     'updateStrategy.rollingUpdate.maxUnavailable=1', 'terminationGracePeriodSeconds=5',
     'podAnnotations.a=b', 'podLabels.a=b', 'extraEnv[0].name=A,extraEnv[0].value=b',
     'extraVolumes[0].name=v,extraVolumes[0].emptyDir.medium=Memory',
-    'extraVolumeMounts[0].name=v,extraVolumeMounts[0].mountPath=/v', 'startupProbe.periodSeconds=5',
+    'extraVolumeMounts[0].name=host,extraVolumeMounts[0].mountPath=/v', 'startupProbe.periodSeconds=5',
     'readinessProbe.periodSeconds=5', 'livenessProbe.periodSeconds=5', 'serviceAccount.name=sa',
     'serviceAccount.annotations.a=b', 'service.enabled=true,service.annotations.a=b',
     'hostRoot.mount=paths,hostRoot.paths={/sys/fs/cgroup}', 'hostRoot.mountPropagation=None',
@@ -84,6 +84,14 @@ VALUES = [
 
 # A wrong value, and what has to be in the message beside its place.
 WRONG = [
+    ('tolerations[0].operator=Foo', "'/tolerations/0/operator'", "'Exists', 'Equal'"),
+    ('tolerations[0].keys=a', "'/tolerations/0'", 'keys'),
+    ('affinity.nodeAfinity.a=b', "'/affinity'", 'nodeAfinity'),
+    ('extraEnv[0].nam=A', "'/extraEnv/0'", 'nam'),
+    ('extraVolumes[0].nam=v', "'/extraVolumes/0'", "missing property 'name'"),
+    ('extraVolumeMounts[0].name=v', "'/extraVolumeMounts/0'", "missing property 'mountPath'"),
+    ('podMonitor.metricRelabelings[0].action=dorp', "'/podMonitor/metricRelabelings/0/action'", "'drop'"),
+    ('serviceMonitor.relabelings[0].sourceLabel=a', "'/serviceMonitor/relabelings/0'", 'sourceLabel'),
     ('monitor.by=pod', "'/monitor/by'", "'container', 'process', 'thread'"),
     ('monitor.interval=0', "'/monitor/interval'", 'minimum'),
     ('monitor.interval=ten', "'/monitor/interval'", "'ten' does not match pattern"),
@@ -146,6 +154,13 @@ WRONG = [
 
 # What the schema cannot tell, and the one message.
 REFUSED = [
+    ('monitor.extraArgs={--listen=:9000}', 'monitor.extraArgs: --listen is set by the chart'),
+    ('monitor.extraArgs={-c,nginx,-i5}', 'monitor.extraArgs: -i is set by the chart'),
+    ('extraEnv[0].name=NODE_NAME,extraEnv[0].value=a', 'extraEnv: NODE_NAME is there already'),
+    ('extraVolumes[0].name=host,extraVolumes[0].emptyDir.medium=Memory', 'extraVolumes: host is there already'),
+    ('hostRoot.mount=paths,hostRoot.paths={/run},extraVolumes[0].name=host-0', 'extraVolumes: host-0 is there already'),
+    ('extraVolumeMounts[0].name=v,extraVolumeMounts[0].mountPath=/v', 'there is no volume v'),
+    ('extraVolumeMounts[0].name=host,extraVolumeMounts[0].mountPath=/host', 'something is mounted at /host already'),
     ('podMonitor.enabled=true,serviceMonitor.enabled=true', 'scraped twice'),
     ('listen.enabled=false,podMonitor.enabled=true', 'podMonitor.enabled needs listen.enabled'),
     ('listen.enabled=false,serviceMonitor.enabled=true', 'serviceMonitor.enabled needs listen.enabled'),
@@ -309,6 +324,7 @@ class Chart(unittest.TestCase):
                         'resources.requests.memory=268435456', 'resources.requests.cpu=100m,resources.limits.cpu=0.1',
                         'privileged=true,capabilities={SYS_ADMIN}', 'updateStrategy.rollingUpdate=null',
                         'updateStrategy.type=OnDelete', 'appArmorProfile=null', 'seccompProfile=null',
+                        'monitor.extraArgs={-c,init,--node=a}', 'resources.limits.ephemeral-storage=1Pi,resources.requests.ephemeral-storage=1Ti',
                         'hostRoot.recursiveReadOnly=Disabled', 'prometheusRule.latencySeconds=1'):
             with self.subTest(setting):
                 result = tools.run('helm', 'template', 'x', tools.CHART, '--set', setting)

@@ -51,6 +51,13 @@ class Rules(unittest.TestCase):
         self.assertEqual(fired, alerts)
         self.assertEqual(rested, alerts)
 
+    def test_nothing_in_flight(self):
+        """Without calls in flight there is no alert that waits for them."""
+        rendered = tools.objects(tools.template('prometheusRule.enabled=true,monitor.inFlightMs=0'))
+        alerts = {rule['alert'] for group in tools.find(rendered, 'PrometheusRule')['spec']['groups'] for rule in group['rules']}
+        self.assertEqual(alerts, {rule['alert'] for group in self.rules['groups'] for rule in group['rules']}
+                         - {'ContainerCallStuck'})
+
     def window_of_silence(self, *settings):
         rule = tools.find(tools.objects(tools.template('prometheusRule.enabled=true', *settings)), 'PrometheusRule')
         alert = next(one for group in rule['spec']['groups'] for one in group['rules'] if one['alert'] == 'CgscopeSilent')

@@ -117,7 +117,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* "1.5Gi" or "100m" as a number. */}}
 {{- define "cgscope.quantity" -}}
-{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- $units := dict "n" 1e-9 "u" 1e-6 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 }}
 {{- $unit := regexFind "[A-Za-z]+$" . }}
 {{- mulf (trimSuffix $unit . | float64) (get $units $unit | default 1.0) }}
 {{- end }}
@@ -199,6 +199,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail (printf "hostRoot.recursiveReadOnly %s needs hostRoot.mountPropagation None: Kubernetes allows no other" .recursiveReadOnly) }}
 {{- end }}
 {{- end }}
+{{- include "cgscope.validateExtras" . }}
 {{- $update := .Values.updateStrategy.rollingUpdate | default dict }}
 {{- $surge := has (toString ($update.maxSurge | default 0)) (list "0" "0%" "00%") | not }}
 {{- $gone := has (toString (ternary $update.maxUnavailable 1 (hasKey $update "maxUnavailable"))) (list "0" "0%" "00%") | not }}
@@ -221,5 +222,51 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .ipBlock (or (hasKey . "podSelector") (hasKey . "namespaceSelector")) }}
 {{- fail "networkPolicy.ingressFrom: an ipBlock is a peer of its own, without selectors" }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What is added to the chart's own, and must not be its own once more. */}}
+{{- define "cgscope.validateExtras" -}}
+{{- range .Values.monitor.extraArgs }}
+{{- $option := regexReplaceAll "=.*" . "" }}
+{{- if regexMatch "^-[a-z]." . }}
+{{- $option = substr 0 2 . }}
+{{- end }}
+{{- if or (has $option (list "-i" "--interval" "-o" "--output" "--by" "--top" "--in-flight" "--containers-only" "--host-root")) (and $.Values.listen.enabled (has $option (list "--listen" "--metrics-syscalls"))) }}
+{{- fail (printf "monitor.extraArgs: %s is set by the chart; its value is below monitor or listen" $option) }}
+{{- end }}
+{{- end }}
+{{- $names := list "NODE_NAME" }}
+{{- range .Values.extraEnv }}
+{{- if has .name $names }}
+{{- fail (printf "extraEnv: %s is there already" .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $volumes := list }}
+{{- $paths := list }}
+{{- if eq .Values.hostRoot.mount "root" }}
+{{- $volumes = append $volumes "host" }}
+{{- $paths = append $paths "/host" }}
+{{- else }}
+{{- range $i, $path := .Values.hostRoot.paths }}
+{{- $volumes = append $volumes (printf "host-%d" $i) }}
+{{- $paths = append $paths (printf "/host%s" $path) }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumes }}
+{{- if has .name $volumes }}
+{{- fail (printf "extraVolumes: %s is there already" .name) }}
+{{- end }}
+{{- $volumes = append $volumes .name }}
+{{- end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if not (has .name $volumes) }}
+{{- fail (printf "extraVolumeMounts: there is no volume %s" .name) }}
+{{- end }}
+{{- if has .mountPath $paths }}
+{{- fail (printf "extraVolumeMounts: something is mounted at %s already" .mountPath) }}
+{{- end }}
+{{- $paths = append $paths .mountPath }}
 {{- end }}
 {{- end }}
