@@ -384,8 +384,8 @@ static const struct option_spec specs[] = {
 	  "a glob over paths; repeatable",
 	  set_cgroup },
 	{ 0, "container", "GLOB",
-	  "only containers of this name, or whose id starts with this;\n"
-	  "repeatable",
+	  "only containers of this name, or whose id starts with this\n"
+	  "(4 hex digits or more); repeatable",
 	  set_container },
 	{ 0, "pod", "GLOB", "only pods of this name; repeatable", set_pod },
 	{ 0, "namespace", "GLOB", "only Kubernetes namespaces of this name; repeatable",
