@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -222,12 +224,77 @@ static void the_same_with_a_tiny_ring(void **state)
 	lab_close(lab);
 }
 
+/* ---- F23: a CPU that goes offline takes nothing along ---- */
+
+#define OFFLINE_CALLS 1000
+
+static void set_online(bool online)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/cpu1/online", "we");
+
+	assert_non_null(file);
+	assert_true(fprintf(file, "%d", online) > 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void use_cpu(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	victim_check(sched_setaffinity(0, sizeof(cpus), &cpus) == 0);
+}
+
+/* Calls on both CPUs, and on the first alone once the other is off: as often as the test says. */
+static void offline_victim(void *data)
+{
+	struct storm *what = data;
+
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		while (__atomic_load_n(&what->stop, __ATOMIC_ACQUIRE) < turn)
+			victim_sleep_ms(1);
+		use_cpu(turn == 2 ? 0 : 1);
+		victim_call_often(SYS_getppid, OFFLINE_CALLS);
+		use_cpu(0);
+		victim_call_often(SYS_getppid, OFFLINE_CALLS);
+		__atomic_add_fetch(&what->n_processes, 1, __ATOMIC_RELEASE);
+	}
+}
+
+static void offline_turn(struct lab *lab, struct storm *what, unsigned turn)
+{
+	__atomic_store_n(&what->stop, turn, __ATOMIC_RELEASE);
+	lab_wait_for(lab, &what->n_processes, turn);
+}
+
+static void f23_offline(void **state)
+{
+	struct storm *what = lab_shared(sizeof(*what));
+	struct lab *lab = *state;
+	pid_t pid = lab_start(lab, offline_victim, what);
+
+	offline_turn(lab, what, 1);
+	set_online(false);
+	offline_turn(lab, what, 2);
+	lab_sleep_ms(lab, 100);
+	set_online(true);
+	offline_turn(lab, what, 3);
+	lab_reap(lab, pid, 0);
+	lab_settle(lab);
+	lab_expect(lab, .call = "getppid", .count = 6 * OFFLINE_CALLS);
+	lab_expect_nothing_lost(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		lab_test(every_call_of_a_storm),
 		lab_test(the_same_with_a_tiny_ring),
+		lab_test(f23_offline),
 	};
+	/* Only where the machine is the test's own: in an emulator. */
+	bool own = getenv("CGSCOPE_TEST_OWN_MACHINE") != NULL;
 
-	return lab_main(tests, NULL);
+	return lab_main_("load", tests, N_ELEMENTS(tests) - !own, NULL);
 }

@@ -196,6 +196,7 @@ def run(arguments):
             "MONITOR": "refusal" if arguments.refused else "monitor",
             "CALLS": CALLS,
             "CGSCOPE_TEST_SCALE": SCALE,
+            "CGSCOPE_TEST_OWN_MACHINE": 1,
         }
         title = "%s, cgroup %s" % (arguments.kernel or arguments.name, arguments.cgroups)
         log = os.path.join(
