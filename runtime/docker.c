@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/daemon.h"
 #include "runtime/registry.h"
 #include "runtime/state.h"
 #include "src/cleanup.h"
@@ -37,13 +38,23 @@ static const char *const configs[] = {
 	"/etc/docker/daemon.json",
 	"/var/snap/docker/current/config/daemon.json",
 };
-#define N_CONFIGS     (sizeof(configs) / sizeof(configs[0]))
+#define N_CONFIGS (sizeof(configs) / sizeof(configs[0]))
+
+/* Where the daemon leaves its PID. */
+static const char *const pid_files[] = {
+	"/run/docker.pid",
+	"/var/snap/docker/current/run/docker.pid",
+};
+#define N_PID_FILES (sizeof(pid_files) / sizeof(pid_files[0]))
+
 #define CONFIG_MAX    (64u << 10) /* of a user's */
 #define CONFIG_VALUES 4096
 
 /* Where it has the root; the second is its name until 2017. */
 static const char *const root_keys[] = { "data-root", "graph" };
-#define N_ROOT_KEYS (sizeof(root_keys) / sizeof(root_keys[0]))
+static const char *const root_options[] = { "--data-root", "--graph", "-g" };
+#define N_ROOT_KEYS    (sizeof(root_keys) / sizeof(root_keys[0]))
+#define N_ROOT_OPTIONS (sizeof(root_options) / sizeof(root_options[0]))
 
 struct root_list {
 	char items[ROOTS_MAX][STATE_PATH_MAX];
@@ -92,15 +103,30 @@ static char *configured(const struct host_root *root, const char *file, const ch
 	return state_string(config, key);
 }
 
-static void add_configured(const struct host_root *root, struct root_list *list)
+static void add_configured_in(const struct host_root *root, const char *file,
+			      struct root_list *list)
 {
-	for (size_t i = 0; i < N_CONFIGS * N_ROOT_KEYS; i++) {
-		_cleanup_(freep) char *path =
-			configured(root, configs[i / N_ROOT_KEYS], root_keys[i % N_ROOT_KEYS]);
+	for (size_t i = 0; i < N_ROOT_KEYS; i++) {
+		_cleanup_(freep) char *path = configured(root, file, root_keys[i]);
 
 		if (path)
 			add_root(list, path, "", 0);
 	}
+}
+
+/* As the daemon that runs was told on its command line, by itself or by a file named there. */
+static void add_given(const struct host_root *root, const char *pid_file, struct root_list *list)
+{
+	_cleanup_(freep) char *file = daemon_option(root, pid_file, "--config-file");
+
+	for (size_t i = 0; i < N_ROOT_OPTIONS; i++) {
+		_cleanup_(freep) char *path = daemon_option(root, pid_file, root_options[i]);
+
+		if (path)
+			add_root(list, path, "", 0);
+	}
+	if (file && file[0] == '/')
+		add_configured_in(root, file, list);
 }
 
 static void find_roots(const struct host_root *root, struct root_list *ret)
@@ -108,7 +134,10 @@ static void find_roots(const struct host_root *root, struct root_list *ret)
 	size_t n;
 
 	ret->n = 0;
-	add_configured(root, ret);
+	for (size_t i = 0; i < N_PID_FILES; i++)
+		add_given(root, pid_files[i], ret);
+	for (size_t i = 0; i < N_CONFIGS; i++)
+		add_configured_in(root, configs[i], ret);
 	for (size_t i = 0; i < N_KNOWN_ROOTS; i++)
 		add_root(ret, known_roots[i], "", 0);
 	n = ret->n;
@@ -159,6 +188,8 @@ static bool is_in_given_parent(const struct host_root *root, const char *base,
 	snprintf(path, sizeof(path), "%s/hostconfig.json", query->link->id);
 	(void)host_cache_read_json(root, base, path, STATE_FILE_MAX, UID_NOBODY_ELSE, &host, NULL);
 	parent = state_string(host, "CgroupParent");
+	for (size_t i = 0; i < N_PID_FILES && !parent; i++)
+		parent = daemon_option(root, pid_files[i], "--cgroup-parent");
 	for (size_t i = 0; i < N_CONFIGS && !parent; i++)
 		parent = configured(root, configs[i], "cgroup-parent");
 	return parent && is_below(parent, query);

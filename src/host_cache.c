@@ -180,13 +180,19 @@ const char *host_cache_text(const struct host_root *root, const char *path)
 {
 	struct pool *pool = &host_root_cache(root)->host;
 	struct item *item;
+	ssize_t n;
 
 	item = find(pool, ITEM_TEXT, path);
 	if (!item) {
 		item = add(pool, ITEM_TEXT, path);
 		if (!item)
 			return NULL;
-		item->error = (int)host_root_read_config(root, path, TEXT_MAX, &item->text);
+		n = host_root_read_config(root, path, TEXT_MAX, &item->text);
+		item->error = n < 0 ? (int)n : 0;
+		for (ssize_t i = 0; i < n; i++) {
+			if (item->text[i] == '\0')
+				item->text[i] = '\n';
+		}
 	}
 	return item->text;
 }

@@ -30,7 +30,10 @@ void host_cache_trim(struct host_cache *cache);
 /* An fd of the base directory @path, or -errno. */
 int host_cache_dir(const struct host_root *root, const char *path);
 
-/* The text of the configuration file @path, or NULL. */
+/*
+ * The text of the configuration file @path, or NULL. A NUL in it is a newline, as it ends each
+ * argument in /proc/PID/cmdline.
+ */
 const char *host_cache_text(const struct host_root *root, const char *path);
 
 /* The names in the directory @path as "/name/name/", or NULL: no name holds a slash. */

@@ -379,6 +379,65 @@ static void test_docker_roots(void **state)
 			"source=docker-config");
 }
 
+static void fake_command_line(const struct fake_root *fake, const char *words)
+{
+	char bytes[256];
+	size_t n = strlen(words) + 1;
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (char)(words[i] == '\n' ? '\0' : words[i]);
+	fake_write_bytes(fake, "/proc/77/cmdline", bytes, n);
+}
+
+/* What dockerd was told on its command line, if it is dockerd that has the PID. */
+static void test_docker_options(void **state)
+{
+	static const char own[] =
+		"12:pids:/system.slice/docker.service\n0::/system.slice/docker.service\n";
+	static const struct {
+		const char *words; /* a line each */
+		const char *cgroups;
+		bool is_found;
+	} cases[] = {
+		{ "/usr/bin/dockerd\n--data-root=/srv/data\n-H\nfd://", own, true },
+		{ "/usr/bin/dockerd\n-H\nfd://\n--data-root\n/srv/data", own, true },
+		{ "dockerd\n--data-root=/a\n--data-root=/srv/data", own, true },
+		{ "dockerd\n-g\n/srv/data", own, true },
+		{ "dockerd\n--config-file\n/opt/docker.json", own, true },
+		{ "dockerd\n--data-root", own, false },
+		{ "dockerd\n--data-root=srv/data", own, false },
+		{ "dockerd\n--data-roots=/srv/data", own, false },
+		{ "dockerd\n--label\na=--data-root=/srv/data", own, false },
+		{ "dockerd\n--data-root=/srv/data", "0::/docker/" B "\n", false },
+		{ "dockerd\n--data-root=/srv/data",
+		  "3:cpu:/\n2:pids:/kubepods/pod" POD "/" B "/x\n1:name=systemd:/\n", false },
+		{ "dockerd\n--data-root=/srv/data", "0::/lxc.payload.web/init.scope\n", false },
+	};
+	struct fake_root *fake = *state;
+
+	write_docker(fake, "/srv/data/containers/" A "/config.v2.json", A, "/web1");
+	fake_write(fake, "/opt/docker.json", "{\"data-root\":\"/srv/data\"}");
+	fake_write(fake, "/proc/77/cmdline", "dockerd\n--data-root=/srv/data\n");
+	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
+	fake_write(fake, "/run/docker.pid", "77");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct identity identity;
+
+		fake_write(fake, "/proc/77/cgroup", "%s", cases[i].cgroups);
+		fake_command_line(fake, cases[i].words);
+		identity = resolve(fake, "/docker/" A);
+		if (identity.resolved != cases[i].is_found)
+			fail_msg("case %zu", i);
+		identity_done(&identity);
+	}
+	fake_write(fake, "/proc/77/cgroup", "%s", own);
+	fake_command_line(fake, cases[0].words);
+	fake_write(fake, "/run/docker.pid", "-77");
+	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
+	fake_write(fake, "/run/docker.pid", "78");
+	assert_resolves(fake, "/docker/" A, "container id=" A " runtime=docker unresolved");
+}
+
 #define USERS_BUNDLE                                                                               \
 	"run/user/1000/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/" A             \
 	"/config.json"
@@ -1273,6 +1332,7 @@ int main(void)
 		TEST(test_containerd_rootless),
 		TEST(test_docker),
 		TEST(test_docker_places),
+		TEST(test_docker_options),
 		TEST(test_docker_roots),
 		TEST(test_docker_rootless),
 		TEST(test_docker_rootless_moved),
