@@ -10,10 +10,12 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /cgscope
 COPY . .
+# Emulated, as for another architecture, the tests take many times as long.
 RUN meson setup build --prefix=/usr --buildtype=release -Dwerror=false \
         -Dvmlinux_h="/usr/include/$(cc -print-multiarch)/linux/bpf/vmlinux.h" \
     && ninja -C build \
-    && meson test -C build --no-rebuild --print-errorlogs --suite unit --suite fuzz \
+    && meson test -C build --no-rebuild --print-errorlogs --timeout-multiplier 20 \
+        --suite unit --suite fuzz \
     && meson install -C build --no-rebuild --strip --destdir /out
 # What the loader maps for the program, the loader itself included, and where it looks for it.
 RUN ldd /out/usr/bin/cgscope | grep -o '/[^ ]*' | while read -r library; do \
