@@ -104,13 +104,6 @@ static size_t next_component(const char *path, size_t end, size_t *at)
 	return n;
 }
 
-static bool ends_with(const char *name, size_t n, const char *suffix)
-{
-	size_t n_suffix = strlen(suffix);
-
-	return n > n_suffix && memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
-}
-
 /* Whether all components of @path[0, @end) are slices; *@ret_at: where the first other one is. */
 static bool is_all_slices(const char *path, size_t end, size_t *ret_at)
 {
@@ -118,7 +111,7 @@ static bool is_all_slices(const char *path, size_t end, size_t *ret_at)
 
 	for (; (n = next_component(path, end, &at)) > 0; at += n) {
 		*ret_at = at;
-		if (!ends_with(path + at, n, ".slice"))
+		if (!span_ends_with((struct span){ path + at, n }, ".slice"))
 			return false;
 	}
 	return true;
@@ -130,7 +123,8 @@ static bool has_unit(const char *path, size_t end)
 	size_t at = 0, n;
 
 	for (; (n = next_component(path, end, &at)) > 0; at += n)
-		if (ends_with(path + at, n, ".service") || ends_with(path + at, n, ".scope"))
+		if (span_ends_with((struct span){ path + at, n }, ".service") ||
+		    span_ends_with((struct span){ path + at, n }, ".scope"))
 			return true;
 	return false;
 }
@@ -146,7 +140,7 @@ static bool is_service(const char *path, size_t end)
 	if (is_all_slices(path, end, &at))
 		return true;
 	n = next_component(path, end, &at);
-	if (!runtime_unit_is(path + at, n))
+	if (!runtime_unit_is((struct span){ path + at, n }))
 		return false;
 	at += n;
 	return next_component(path, end, &at) == 0;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "span.h"
+
 /* As their packages call them; an instance of one ("containerd@x") is one, too. */
 static const char *const names[] = {
 	"docker",
@@ -35,25 +37,18 @@ static const char *const names[] = {
 	"snap.k8s.containerd",
 };
 
-static bool ends_with(const char *name, size_t n, const char *suffix)
-{
-	size_t n_suffix = strlen(suffix);
-
-	return n > n_suffix && memcmp(name + n - n_suffix, suffix, n_suffix) == 0;
-}
-
-bool runtime_unit_is(const char *name, size_t n)
+bool runtime_unit_is(struct span name)
 {
 	const char *instance;
 
-	if (!ends_with(name, n, ".service"))
+	if (!span_ends_with(name, ".service"))
 		return false;
-	n -= strlen(".service");
-	instance = memchr(name, '@', n);
+	name = span_without_suffix(name, ".service");
+	instance = memchr(name.s, '@', name.n);
 	if (instance)
-		n = (size_t)(instance - name);
+		name.n = (size_t)(instance - name.s);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strlen(names[i]) == n && memcmp(names[i], name, n) == 0)
+		if (span_equals(name, names[i]))
 			return true;
 	}
 	return false;
@@ -61,13 +56,14 @@ bool runtime_unit_is(const char *name, size_t n)
 
 bool runtime_unit_other_is_in(const char *path, size_t end)
 {
-	for (size_t at = 0, n; at < end; at += n + 1) {
+	for (size_t at = 0; at < end;) {
 		const char *slash = memchr(path + at, '/', end - at);
+		struct span name = { path + at, slash ? (size_t)(slash - path) - at : end - at };
 
-		n = slash ? (size_t)(slash - path) - at : end - at;
-		if ((ends_with(path + at, n, ".service") || ends_with(path + at, n, ".scope")) &&
-		    !runtime_unit_is(path + at, n))
+		if ((span_ends_with(name, ".service") || span_ends_with(name, ".scope")) &&
+		    !runtime_unit_is(name))
 			return true;
+		at += name.n + 1;
 	}
 	return false;
 }

@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether @name[0, @n) is such a unit: "docker.service", "snap.docker.dockerd.service", ... */
-bool runtime_unit_is(const char *name, size_t n);
+#include "span.h"
+
+/* Whether @name is such a unit: "docker.service", "snap.docker.dockerd.service", ... */
+bool runtime_unit_is(struct span name);
 
 /* Whether a unit other than a runtime's, and other than a slice, is in @path[0, @end). */
 bool runtime_unit_other_is_in(const char *path, size_t end);

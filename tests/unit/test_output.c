@@ -253,12 +253,18 @@ static void test_golden_others(void **state)
 {
 	static const struct snapshot_task others = { .cgroup_id = 4711,
 						     .process_comm = LEDGER_OTHERS };
+	static const struct errno_delta errnos[] = { { ENOSPC, 2 } };
 	struct options options = usual;
+	struct snapshot_row *row;
 	struct fixture fixture;
 
 	fixture_init(&fixture);
 	add_golden_cgroups(&fixture);
-	fixture_time(fixture_row(&fixture, &others, SYS_write, 3), 3, 1000);
+	row = fixture_row(&fixture, &others, SYS_write, 3);
+	fixture_time(row, 3, 1000);
+	row->stats.errors = 2;
+	row->errnos = errnos;
+	row->n_errnos = 1;
 	fixture_time(fixture_row(&fixture, &others, CALL_NR_OTHERS, 1), 1, 1000);
 	check_golden("others.txt", written(output_text, &fixture, &options));
 	check_golden("others.jsonl", written(output_json, &fixture, &options));
