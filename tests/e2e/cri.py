@@ -5,6 +5,8 @@ Messages are tables of field numbers, as in the CRI's api.proto; only the fields
 That keeps generated code, and its quarrels with the protobuf version installed, out of the tests.
 """
 
+import time
+
 import grpc
 
 STRING, BOOL, INT, MAP = 'string', 'bool', 'int', 'map'
@@ -129,3 +131,15 @@ class Cri:
                                         request_serializer=lambda m: encode(request, m),
                                         response_deserializer=lambda b: decode(response, b))
         return send(message, timeout=seconds)
+
+    def remove(self, container_id, timeout=5, seconds=30):
+        """Stops a container and removes it: which containerd may refuse until it has heard of the end itself."""
+        self.call('StopContainer', container_id=container_id, timeout=timeout)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self.call('RemoveContainer', container_id=container_id)
+            except grpc.RpcError as error:
+                if 'still running' not in error.details() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)

@@ -61,8 +61,7 @@ class Pods(unittest.TestCase):
         with Monitor() as monitor, Pod(info, 'tick=50') as pod:
             record = monitor.wait_record(lambda r: value(r, 'container', 'id') == pod.id)
             self.assert_in_pod(record, pod)
-            pod.cri.call('StopContainer', container_id=pod.id)
-            pod.cri.call('RemoveContainer', container_id=pod.id)
+            pod.cri.remove(pod.id, timeout=0)
             again = pod.add_container(pod.container, ['tick=50'])
             record = monitor.wait_record(lambda r: value(r, 'container', 'id') == again)
             self.assert_in_pod(record, pod)

@@ -134,8 +134,7 @@ class Scraped(unittest.TestCase):
             selector = (f'{{namespace="{pod.namespace}",pod="{pod.name}",container="app",'
                         'syscall="getppid"}')
             self.prometheus.wait_value(f'cgscope_syscalls_total{selector}', 3000)
-            pod.cri.call('StopContainer', container_id=pod.id, timeout=5)
-            pod.cri.call('RemoveContainer', container_id=pod.id)
+            pod.cri.remove(pod.id)
             second = pod.add_container('app', ['getppid=4000', 'tick=50'])
             self.prometheus.wait_value(f'cgscope_syscalls_total{selector}', 7000)
             self.assertEqual(self.prometheus.value(f'resets(cgscope_syscalls_total{selector}[10m])'), 0)
