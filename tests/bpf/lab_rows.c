@@ -79,17 +79,19 @@ static void print_stats(const char *what, const struct call_stats *stats)
 		      (unsigned long long)stats->time_ns, (unsigned long long)stats->max_ns);
 }
 
+/* What matters most is last: who shows this may cut it at its beginning. */
 static void print_rows(const struct lab *lab)
 {
+	uint64_t count = 0, denied = 0;
 	size_t n = 0;
 
 	for (const struct sum *sum = lab->first; sum; sum = sum->later) {
 		const struct snapshot_task *task = &sum->key.task;
 
-		if (++n > 200) {
-			(void)fprintf(stderr, "  and more\n");
-			return;
-		}
+		count += sum->stats.count;
+		denied += sum->stats.denied;
+		if (++n > 200)
+			continue;
 		(void)fprintf(stderr, "  cgroup=%llu pid=%d vpid=%d tid=%d comm='%s'%s%s %s ",
 			      (unsigned long long)task->cgroup_id, task->pid, task->vpid, task->tid,
 			      task->process_comm, *task->comm ? " thread=" : "", task->comm,
@@ -97,8 +99,9 @@ static void print_rows(const struct lab *lab)
 		print_stats("", &sum->stats);
 		(void)fputc('\n', stderr);
 	}
-	if (n == 0)
-		(void)fprintf(stderr, "  no rows\n");
+	(void)fprintf(stderr, "  %zu rows%s, count=%llu denied=%llu\n", n,
+		      n > 200 ? ", and not all of them shown" : "", (unsigned long long)count,
+		      (unsigned long long)denied);
 	for (int i = 0; i < LOSS_N_; i++) {
 		if (lab->lost[i])
 			(void)fprintf(stderr, "  lost[%d]=%llu\n", i,
@@ -300,7 +303,8 @@ void lab_assert_(const struct lab *lab, bool condition, const char *text, const 
 {
 	if (condition)
 		return;
-	(void)fprintf(stderr, "%s:%d: not so: %s\nall rows:\n", file, line, text);
+	(void)fprintf(stderr, "all rows:\n");
 	print_rows(lab);
+	(void)fprintf(stderr, "%s:%d: not so: %s\n", file, line, text);
 	_fail(file, line);
 }

@@ -4,15 +4,18 @@
  * programs, which the kernel then leaves out for all others on that CPU. Whatever it leaves out,
  * what is reported and what is lost come to the truth, call by call.
  *
- * The load has a CPU to itself, since losses cannot be told apart by whose they are: on such
- * kernels the machine should have little else to do meanwhile.
+ * The load has a CPU to itself, since losses cannot be told apart by whose they are. On a machine
+ * that is the test's own all others are kept off it; elsewhere, on such kernels, they may lose some
+ * there as well.
  */
 #include "lab.h"
 
+#include <dirent.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
@@ -132,9 +135,26 @@ static bool kernel_preempts_programs(void)
 	return major > 6 || (major == 6 && minor > 18);
 }
 
+/* Whose the CPUs are: kernel threads that are bound to one stay there, and make no calls. */
+static void move_all_processes(const cpu_set_t *cpus)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	assert_non_null(proc);
+	while ((entry = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0)
+			(void)sched_setaffinity(pid, sizeof(*cpus), cpus);
+	}
+	closedir(proc);
+}
+
 static void run_load(struct lab *lab, enum guard guard)
 {
 	struct load load = { .guard = guard, .n_calls = CALLS, .n_forks = FORKS };
+	bool own_machine = getenv("CGSCOPE_TEST_OWN_MACHINE");
 	uint64_t truth = calls_of(&load), lost;
 	struct call_stats sum;
 	cpu_set_t all, others;
@@ -151,9 +171,11 @@ static void run_load(struct lab *lab, enum guard guard)
 	others = all;
 	CPU_CLR(cpu, &others);
 	assert_int_equal(pipe(load.go), 0);
+	assert_int_equal(sched_setaffinity(0, sizeof(others), &others), 0);
+	if (own_machine)
+		move_all_processes(&others);
 	pid = lab_start(lab, load_victim, &load);
 	lab_wait_blocked(pid, pid, SYS_read);
-	assert_int_equal(sched_setaffinity(0, sizeof(others), &others), 0);
 	assert_int_equal(write(load.go[1], "", 1), 1);
 	lab_reap(lab, pid, 0);
 	/*
@@ -163,6 +185,8 @@ static void run_load(struct lab *lab, enum guard guard)
 	lab_sleep_ms(lab, 2500);
 	lab_settle(lab);
 	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	if (own_machine)
+		move_all_processes(&all);
 	close(load.go[0]);
 	close(load.go[1]);
 
@@ -170,7 +194,9 @@ static void run_load(struct lab *lab, enum guard guard)
 	lost = lab_lost(lab, LOSS_RECURSION);
 	(void)fprintf(stderr, "%ju calls, %ju counted, %ju lost, %ju denied\n", (uintmax_t)truth,
 		      (uintmax_t)sum.count, (uintmax_t)lost, (uintmax_t)sum.denied);
-	lab_assert(lab, sum.count + lost == truth);
+	if (own_machine || !kernel_preempts_programs())
+		lab_assert(lab, sum.count + lost == truth);
+	lab_assert(lab, sum.count <= truth && sum.count + lost >= truth);
 	lab_assert(lab, sum.errors == 0 && sum.interrupted == 0);
 	if (!kernel_preempts_programs()) {
 		/* What others lose in the ring meanwhile is none of ours. */
