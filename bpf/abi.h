@@ -92,11 +92,10 @@ struct cell {
 };
 _Static_assert(sizeof(struct cell) == 120, "both sides must agree");
 
-enum event_kind {
-	EVENT_FOLD = 1,
-	EVENT_TASK, /* only in the dump */
-	EVENT_CGROUP_MKDIR,
-	EVENT_CGROUP_RMDIR,
+/* Any other value is an offer, made in epoch value >> 1 (takeover.bpf.h). */
+enum takeover {
+	TAKEOVER_NONE = 0,
+	TAKEOVER_DONE = 1, /* the dump has the cells, and their task starts anew */
 };
 
 /*
@@ -105,7 +104,7 @@ enum event_kind {
  * and read where it stands by the dump.
  */
 struct batch {
-	__u32 kind;
+	__u32 takeover; /* enum takeover, in the record; of no meaning elsewhere */
 	__u32 n_cells;
 	__u64 record_id; /* no two records have the same */
 	__u32 sequence;
@@ -126,7 +125,7 @@ struct batch {
  * while they are read. It is odd while the owner does, and in the message that is sent.
  */
 struct dump_task {
-	__u32 kind; /* EVENT_TASK */
+	__u32 magic; /* DUMP_MAGIC */
 	__u32 n_cells;
 	__u32 sequence;
 	__s32 tgid;
@@ -141,11 +140,18 @@ struct dump_task {
 
 struct dump_end {
 	__u32 sequence;
-	__u32 pad;
+	__u32 taken; /* the cells are those of a fold: no dump shows them again */
 };
+
+#define DUMP_MAGIC 0x6b736174
 
 /* The kernel's own buffer for the path of a cgroup event has 1024 bytes (TRACE_CGROUP_PATH). */
 #define CGROUP_EVENT_PATH_MAX 1024
+
+enum cgroup_event_kind {
+	EVENT_CGROUP_MKDIR = 1,
+	EVENT_CGROUP_RMDIR,
+};
 
 /* A cgroup was made or removed; @path has path_len bytes, and is only sent with a new one. */
 struct cgroup_event {
@@ -182,6 +188,7 @@ enum hash_key {
 /* Read-only in the kernel: written between open and load. */
 struct settings {
 	__u64 in_flight_ns;	    /* dump calls that are at least this old; ~0: none */
+	__u64 settled_ns;	    /* cells of a task in a call of this age may be taken over */
 	__u64 hash_keys[HASH_KEYS]; /* random */
 	__u64 nsfs_device;	    /* of all namespaces, as the kernel encodes it */
 	__u32 cgroup_subsys;	    /* index in task->cgroups->subsys, if cgroup_v1 */

@@ -31,7 +31,7 @@ static __always_inline u64 cgroup_parent_id(struct cgroup *cgroup)
 	return parent ? parent->cgroup->kn->id : 0;
 }
 
-static __always_inline void send_cgroup_event(struct cgroup *cgroup, enum event_kind kind)
+static __always_inline void send_cgroup_event(struct cgroup *cgroup, enum cgroup_event_kind kind)
 {
 	struct {
 		u32 kind;

@@ -7,7 +7,8 @@
  * has to be sized, and the record dies with the task. A record is handed over as a whole (a
  * fold) through the ring buffer when its cells are used up, when it comes to belong to another
  * process name or cgroup, and when the task exits; what has not been folded yet is read where it
- * stands by the task iterator (the dump). Nothing that user space reads is cleared by it.
+ * stands by the task iterator (the dump). Reading clears nothing; but the cells of a task that
+ * stays in one call the dump takes over for good (takeover.bpf.h).
  *
  * The parts are headers beside this file, by noun; this one has the two ends of a call and the
  * programs. A function that is global, that is not static, is checked by the verifier once by
@@ -29,6 +30,7 @@
 #include "fingerprints.bpf.h"
 #include "notes.bpf.h"
 #include "record.bpf.h"
+#include "takeover.bpf.h"
 #include "task.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -58,10 +60,11 @@ __noinline int on_missed_exit(struct task_record *record)
 
 	if (!record)
 		return 0;
+	record->phase = PHASE_IDLE;
+	takeover_end(&record->batch);
 	cell = cell_find(record, record->call_nr, record->call_abi);
 	if (++cell->count == CELL_COUNT_MAX)
 		fold(record);
-	record->phase = PHASE_IDLE;
 	return 0;
 }
 
@@ -310,6 +313,7 @@ static __always_inline void on_exit(s64 ret, u32 copy)
 		record->exit_epoch = control.epoch;
 	ns = bpf_ktime_get_ns() - record->call_start_ns;
 	record->phase = PHASE_IDLE;
+	takeover_end(&record->batch);
 	if (record->call_traits & TRAIT_SIGRETURN)
 		ret = 0;
 	cell = count_result(record, ret);
@@ -414,16 +418,26 @@ int BPF_PROG(on_task_free, struct task_struct *task)
 	return 0;
 }
 
+/* What does not fit is shown again from the head on, in the next read: nothing is taken over then.
+ */
+static __always_inline bool has_room(const struct seq_file *seq, u32 n_cells)
+{
+	return seq->count + sizeof(struct dump_task) + offsetof(struct batch, cells) +
+		       n_cells * sizeof(struct cell) + sizeof(struct dump_end) <
+	       seq->size;
+}
+
 SEC("iter/task")
 int on_dump(struct bpf_iter__task *ctx)
 {
 	struct seq_file *seq = ctx->meta->seq;
 	struct task_struct *task = ctx->task;
-	struct dump_task head = { .kind = EVENT_TASK };
+	struct dump_task head = { .magic = DUMP_MAGIC };
 	struct dump_end end = {};
 	struct task_record *record;
-	u64 start_ns;
-	u32 n;
+	bool settled = false;
+	u64 start_ns, now_ns;
+	u32 n, takeover;
 
 	if (!task)
 		return 0;
@@ -432,22 +446,27 @@ int on_dump(struct bpf_iter__task *ctx)
 		return 0;
 
 	/* A fetching atomic orders what follows behind it on every architecture. */
+	takeover = __sync_fetch_and_add(&record->batch.takeover, 0);
 	head.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);
 	n = __sync_fetch_and_add(&record->batch.n_cells, 0);
 	if (n > CELLS_MAX)
 		return 0;
-	if (head.sequence & 1)
+	if ((head.sequence & 1) || takeover == TAKEOVER_DONE)
 		n = 0;
 
 	start_ns = record->call_start_ns;
-	if (record->phase == PHASE_MEASURED && settings.in_flight_ns != ~0ull) {
-		head.now_ns = bpf_ktime_get_ns();
+	if (record->phase == PHASE_MEASURED) {
+		now_ns = bpf_ktime_get_ns();
 		head.call_nr = record->call_nr;
 		head.call_abi = record->call_abi;
 		barrier();
-		if (record->phase == PHASE_MEASURED && record->call_start_ns == start_ns &&
-		    head.now_ns - start_ns >= settings.in_flight_ns)
-			head.call_start_ns = start_ns;
+		if (record->phase == PHASE_MEASURED && record->call_start_ns == start_ns) {
+			if (now_ns - start_ns >= settings.in_flight_ns) {
+				head.now_ns = now_ns;
+				head.call_start_ns = start_ns;
+			}
+			settled = control.enabled && now_ns - start_ns >= settings.settled_ns;
+		}
 	}
 	if (n == 0 && !head.call_start_ns)
 		return 0;
@@ -457,9 +476,14 @@ int on_dump(struct bpf_iter__task *ctx)
 	head.tid = task->pid;
 	((u64 *)head.comm)[0] = comm_word(task, 0);
 	((u64 *)head.comm)[1] = comm_word(task, 1);
+	settled = settled && n > 0 && has_room(seq, n);
 	bpf_seq_write(seq, &head, sizeof(head));
 	bpf_seq_write(seq, &record->batch, offsetof(struct batch, cells) + n * sizeof(struct cell));
 	end.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);
+	if (settled && takeover == TAKEOVER_NONE)
+		takeover_offer(&record->batch);
+	else if (settled && takeover_is_offered(takeover))
+		end.taken = takeover_take(&record->batch, takeover);
 	bpf_seq_write(seq, &end, sizeof(end));
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "abi.h"
 #include "control.bpf.h"
 #include "filter.bpf.h"
+#include "takeover.bpf.h"
 #include "task.bpf.h"
 
 enum phase {
@@ -77,6 +78,7 @@ __noinline int fold_as_named(struct task_record *record)
 	if (!record)
 		return 0;
 	batch = &record->batch;
+	takeover_end(batch);
 	n = batch->n_cells;
 	if (n == 0 || n > CELLS_MAX)
 		return 0;
@@ -87,7 +89,6 @@ __noinline int fold_as_named(struct task_record *record)
 	 * read under the even one before is what this message holds, and counts once.
 	 */
 	add_ordered(&batch->sequence);
-	batch->kind = EVENT_FOLD;
 	if (bpf_ringbuf_output(&events, batch,
 			       offsetof(struct batch, cells) + n * sizeof(struct cell),
 			       wakeup_flag())) {

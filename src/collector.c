@@ -172,6 +172,7 @@ void collector_stats(const struct collector *collector, struct collector_stats *
 
 	*ret = (struct collector_stats){
 		.rows = ledger_rows(collector->ledger),
+		.taken = collector->taken,
 		.cgroup_paths = collector->cgroup_paths,
 	};
 	bpf_object__for_each_program(program, collector->skel->obj) {

@@ -32,6 +32,7 @@ struct collector_options {
 	bool by_thread;
 	unsigned verbose; /* libbpf's own words on stderr: 1 without, 2 with its debugging */
 	const char *btf;
+	uint64_t settled_ns; /* of a call, to take over its task's cells; 0: the default */
 	size_t ring_bytes;   /* 0: the default; a power of two and whole pages */
 	bool refuse_records; /* for tests: no task can be given a record */
 	/* For tests: called while a dump goes on, each time that a task or two have been read. */
@@ -86,6 +87,7 @@ struct collector_stats {
 	uint64_t run_count;
 	uint32_t n_programs; /* attached */
 	size_t rows;
+	uint64_t taken;	   /* how often a dump has taken over the cells of a task */
 	bool cgroup_paths; /* new cgroups are announced with their path */
 };
 void collector_stats(const struct collector *collector, struct collector_stats *ret);

@@ -32,7 +32,17 @@ static int add_mark(struct collector *collector, uint64_t record_id, uint32_t se
 	return 0;
 }
 
-static int on_fold(struct collector *collector, const void *data, size_t size)
+/* What the ring's reader is to be told of message @r is the result of. */
+static int message_taken(struct collector *collector, int r)
+{
+	if (r == 0 && --collector->ring_budget == 0)
+		r = -ECANCELED; /* this message is consumed, the next ones wait */
+	else if (r < 0)
+		collector->ring_error = r;
+	return r;
+}
+
+static int take_fold(struct collector *collector, const void *data, size_t size)
 {
 	const struct batch *batch = data; /* where it lies in the ring */
 	int r;
@@ -47,7 +57,12 @@ static int on_fold(struct collector *collector, const void *data, size_t size)
 	return r;
 }
 
-static int on_cgroup_event(struct collector *collector, const void *data, size_t size)
+static int on_fold(void *context, void *data, size_t size)
+{
+	return message_taken(context, take_fold(context, data, size));
+}
+
+static int take_cgroup_event(struct collector *collector, const void *data, size_t size)
 {
 	const struct collector_events *events = &collector->events;
 	const struct cgroup_event *event = data;
@@ -68,22 +83,9 @@ static int on_cgroup_event(struct collector *collector, const void *data, size_t
 	return 0;
 }
 
-static int on_ring_message(void *context, void *data, size_t size)
+static int on_cgroup_event(void *context, void *data, size_t size)
 {
-	struct collector *collector = context;
-	uint32_t kind;
-	int r = -EBADMSG;
-
-	if (size >= sizeof(kind)) {
-		memcpy(&kind, data, sizeof(kind));
-		r = kind == EVENT_FOLD ? on_fold(collector, data, size)
-				       : on_cgroup_event(collector, data, size);
-	}
-	if (r == 0 && --collector->ring_budget == 0)
-		r = -ECANCELED; /* this message is consumed, the next ones wait */
-	else if (r < 0)
-		collector->ring_error = r;
-	return r;
+	return message_taken(context, take_cgroup_event(context, data, size));
 }
 
 int collector_drain(struct collector *collector)
@@ -104,11 +106,11 @@ int collector_open_rings(struct collector *collector)
 {
 	/* Cgroups first: a flood of folds must not hold them up. */
 	collector->ring = ring_buffer__new(bpf_map__fd(collector->skel->maps.cgroup_events),
-					   on_ring_message, collector, NULL);
+					   on_cgroup_event, collector, NULL);
 	if (!collector->ring)
 		return -errno;
-	return ring_buffer__add(collector->ring, bpf_map__fd(collector->skel->maps.events),
-				on_ring_message, collector);
+	return ring_buffer__add(collector->ring, bpf_map__fd(collector->skel->maps.events), on_fold,
+				collector);
 }
 
 /*
@@ -214,7 +216,7 @@ static int next_dumped(char **data, size_t *size, struct dumped *ret)
 	if (*size < sizeof(*ret->head))
 		return -EBADMSG;
 	ret->head = (const void *)*data;
-	if (ret->head->kind != EVENT_TASK || ret->head->n_cells > CELLS_MAX)
+	if (ret->head->magic != DUMP_MAGIC || ret->head->n_cells > CELLS_MAX)
 		return -EBADMSG;
 	batch_size = offsetof(struct batch, cells) + ret->head->n_cells * sizeof(struct cell);
 	n = sizeof(*ret->head) + batch_size + sizeof(*ret->end);
@@ -233,8 +235,14 @@ static int take_dumped(struct collector *collector, const struct dumped *dumped)
 	const struct dump_task *head = dumped->head;
 	int r;
 
-	if (head->sequence == dumped->end->sequence &&
-	    !is_marked(collector, dumped->batch->record_id, head->sequence + 1)) {
+	if (dumped->end->taken) {
+		collector->taken++;
+		dumped->batch->n_cells = head->n_cells;
+		r = ledger_fold(collector->ledger, dumped->batch);
+		if (r < 0)
+			return r;
+	} else if (head->sequence == dumped->end->sequence &&
+		   !is_marked(collector, dumped->batch->record_id, head->sequence + 1)) {
 		r = ledger_live(collector->ledger, dumped->batch, head->n_cells);
 		if (r < 0)
 			return r;

@@ -39,6 +39,7 @@ struct collector {
 	char *dump;
 	size_t dump_size;
 	size_t dump_used; /* by the latest */
+	uint64_t taken;	  /* see struct collector_stats */
 	void (*dumping)(void *data);
 	void *dumping_data;
 	struct snapshot_in_flight *in_flight;
@@ -95,7 +96,8 @@ int collector_drain(struct collector *collector);
  * lost folds since the start, but for those that the cells may show as well.
  *
  * A record that was folded while or after the dump passed it is counted once, by its message: what
- * the dump saw under the same sequence is left aside.
+ * the dump saw under the same sequence is left aside. Cells that it took over are as good as
+ * folded.
  *
  * The dump goes by TIDs. A thread that execs meanwhile takes over its main thread's, and may never
  * be met: mostly that is made up for by the next dump. There is none after the last one, which

@@ -22,6 +22,12 @@
 #include "text.h"
 
 /* Cgroups that filters keep out of the measurement; one more than fits is filtered here instead. */
+/*
+ * A task that has been in its call for so long will mostly stay there for more, and what it wrote
+ * before has come to all CPUs.
+ */
+#define SETTLED_NS (NSEC_PER_SEC / 10)
+
 #define EXCLUDED_CGROUPS_MAX 16384
 
 /* libbpf's words while loading: shown if wanted, and the last warning is kept for the error. */
@@ -191,6 +197,7 @@ static int configure(struct cgscope_bpf *skel, const struct collector_options *o
 	fill_traits(settings, options->syscalls);
 	settings->copies = copies;
 	settings->in_flight_ns = options->in_flight_ns ? options->in_flight_ns : UINT64_MAX;
+	settings->settled_ns = options->settled_ns ? options->settled_ns : SETTLED_NS;
 	settings->filter_comms = n_comms > 0;
 	settings->filter_pids = options->n_pids > 0;
 	settings->filter_cgroups = options->filter_cgroups;

@@ -30,7 +30,6 @@ static void actor_init(struct actor *actor, int32_t pid, int32_t tid, uint64_t c
 		       const char *comm)
 {
 	memset(actor, 0, sizeof(*actor));
-	actor->batch.kind = EVENT_FOLD;
 	actor->batch.record_id = (uint64_t)tid;
 	actor->batch.tgid = pid;
 	actor->batch.tid = tid;

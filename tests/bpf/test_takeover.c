@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The dump takes over the cells of tasks that stay in a call: each call is counted once, whether
+ * its cell was shown, taken over or folded, and whenever its task wakes up.
+ */
+#include "lab.h"
+#include "rare_calls.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static char own_name[COMM_LEN];
+
+/* Only the victims' own name and only rare calls: all that is measured, or lost, is known. */
+static struct lab *open_for_us(uint64_t settled_ns, size_t ring_bytes)
+{
+	static const char *comm_items[] = { own_name };
+	static const struct string_list comms = { comm_items, 1 };
+	static const char *syscall_items[RARE_CALLS + 3];
+	static const struct string_list syscalls = { syscall_items, RARE_CALLS + 3 };
+
+	(void)snprintf(own_name, sizeof(own_name), "takeover-%d", getpid());
+	for (size_t i = 0; i < RARE_CALLS; i++)
+		syscall_items[i] = rare_calls[i].name;
+	syscall_items[RARE_CALLS] = "read";
+	syscall_items[RARE_CALLS + 1] = "write";
+	syscall_items[RARE_CALLS + 2] = "nanosleep";
+	return lab_open(&(struct collector_options){ .comms = &comms,
+						     .syscalls = &syscalls,
+						     .settled_ns = settled_ns,
+						     .ring_bytes = ring_bytes });
+}
+
+static uint64_t taken(struct lab *lab)
+{
+	struct collector_stats stats;
+
+	collector_stats(lab_collector(lab), &stats);
+	return stats.taken;
+}
+
+static size_t rows(struct lab *lab)
+{
+	struct collector_stats stats;
+
+	collector_stats(lab_collector(lab), &stats);
+	return stats.rows;
+}
+
+/* ---- one task, step by step ---- */
+
+#define STEP_CALLS 3u /* different ones */
+
+struct steps {
+	int go[2];
+	unsigned done;
+};
+
+static void steps_victim(void *data)
+{
+	struct steps *steps = data;
+	char byte;
+
+	victim_check(prctl(PR_SET_NAME, own_name) == 0);
+	for (unsigned step = 0;; step++) {
+		for (unsigned i = 0; i < STEP_CALLS * 10; i++)
+			make_rare_call(i % STEP_CALLS);
+		__atomic_store_n(&steps->done, step + 1, __ATOMIC_RELEASE);
+		if (read(steps->go[0], &byte, 1) != 1)
+			break;
+	}
+}
+
+static void expect_steps(struct lab *lab, unsigned n_steps, unsigned n_reads)
+{
+	for (unsigned i = 0; i < STEP_CALLS; i++)
+		lab_expect(lab, .call = rare_calls[i].name, .count = 10ull * n_steps);
+	lab_expect(lab, .call = "read", .count = n_reads, .bytes = n_reads);
+	lab_expect_nothing_lost(lab);
+}
+
+static void taken_over_once(void **state)
+{
+	struct steps *steps = lab_shared(sizeof(*steps));
+	struct lab *lab = open_for_us(0, 0);
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(steps->go), 0);
+	pid = lab_start(lab, steps_victim, steps);
+	for (unsigned step = 1; step <= 4; step++) {
+		uint64_t before = taken(lab);
+
+		lab_wait_for(lab, &steps->done, step);
+		lab_wait_blocked(pid, pid, SYS_read);
+		lab_settle(lab);
+		expect_steps(lab, step, step - 1);
+		/* Longer than a call must be old, read all the while. */
+		if (step % 2) {
+			lab_sleep_ms(lab, 500);
+			assert_int_equal(taken(lab), before + 1);
+			expect_steps(lab, step, step - 1);
+			/* What is taken over is not kept as live: it is forgotten. */
+			lab_sleep_ms(lab, 3000);
+			assert_int_equal(rows(lab), 0);
+			expect_steps(lab, step, step - 1);
+		}
+		assert_int_equal(write(steps->go[1], "", 1), 1);
+	}
+	lab_wait_for(lab, &steps->done, 5);
+	lab_wait_blocked(pid, pid, SYS_read);
+	lab_sleep_ms(lab, 500);
+	/* Killed in the call, after its cells were taken over. */
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	lab_reap(lab, pid, SIGKILL);
+	lab_settle(lab);
+	for (unsigned i = 0; i < STEP_CALLS; i++)
+		lab_expect(lab, .call = rare_calls[i].name, .count = 50);
+	lab_expect_nothing_lost(lab);
+	lab_close(lab);
+	close(steps->go[0]);
+	close(steps->go[1]);
+}
+
+/* The last interval takes nothing over: it may be read twice. */
+static void not_at_the_end(void **state)
+{
+	struct steps *steps = lab_shared(sizeof(*steps));
+	struct lab *lab = open_for_us(0, 0);
+	uint64_t before;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(steps->go), 0);
+	pid = lab_start(lab, steps_victim, steps);
+	lab_wait_for(lab, &steps->done, 1);
+	lab_wait_blocked(pid, pid, SYS_read);
+	usleep(200000);
+	lab_read(lab, NULL); /* an offer */
+	before = taken(lab);
+	collector_detach(lab_collector(lab));
+	lab_read(lab, NULL);
+	assert_int_equal(taken(lab), before);
+	expect_steps(lab, 1, 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	lab_reap(lab, pid, SIGKILL);
+	lab_close(lab);
+	close(steps->go[0]);
+	close(steps->go[1]);
+}
+
+/* ---- many, waking up at any time ---- */
+
+#define DOZERS	  12
+#define DUMPS_MIN lab_load(2000)
+#define TAKEN_MIN lab_load(20000)
+
+struct doze {
+	unsigned stop;
+	unsigned turn; /* which dozer is the next to be started */
+	uint64_t truth[RARE_CALLS];
+	uint64_t sleeps;
+};
+
+static struct doze *doze;
+
+/* Dozers of odd numbers make more different calls than a record holds, and fold. */
+static void *dozer(void *data)
+{
+	unsigned self = __atomic_fetch_add(&doze->turn, 1, __ATOMIC_RELAXED), seed = self;
+	size_t n_calls = self % 2 ? RARE_CALLS : 6, next = 0;
+	uint64_t counts[RARE_CALLS] = { 0 }, sleeps = 0;
+
+	while (!__atomic_load_n(&doze->stop, __ATOMIC_ACQUIRE)) {
+		struct timespec time = { .tv_nsec = rand_r(&seed) % 1000000 };
+
+		for (int i = rand_r(&seed) % 8; i >= 0; i--, next = (next + 1) % n_calls) {
+			make_rare_call(next);
+			counts[next]++;
+		}
+		(void)syscall(SYS_nanosleep, &time, NULL);
+		sleeps++;
+	}
+	for (size_t i = 0; i < RARE_CALLS; i++)
+		__atomic_add_fetch(&doze->truth[i], counts[i], __ATOMIC_RELAXED);
+	__atomic_add_fetch(&doze->sleeps, sleeps, __ATOMIC_RELAXED);
+	return data;
+}
+
+static void doze_victim(void *data)
+{
+	pthread_t threads[DOZERS];
+
+	doze = data;
+	victim_check(prctl(PR_SET_NAME, own_name) == 0);
+	for (int i = 0; i < DOZERS; i++)
+		victim_check(pthread_create(&threads[i], NULL, dozer, NULL) == 0);
+	for (int i = 0; i < DOZERS; i++)
+		victim_check(pthread_join(threads[i], NULL) == 0);
+}
+
+static uint64_t run_dozers(struct lab *lab, struct doze *what)
+{
+	pid_t pid = lab_start(lab, doze_victim, what);
+	uint64_t before = taken(lab), n;
+
+	for (int dumps = 0; dumps < DUMPS_MIN || taken(lab) - before < (uint64_t)TAKEN_MIN; dumps++)
+		lab_read(lab, NULL);
+	n = taken(lab) - before;
+	__atomic_store_n(&what->stop, 1, __ATOMIC_RELEASE);
+	lab_reap(lab, pid, 0);
+	lab_settle(lab);
+	return n;
+}
+
+/*
+ * However young a call: what its task wrote before it is seen by all where stores keep their order,
+ * as on x86. Elsewhere calls must have some age.
+ */
+#if defined(__x86_64__)
+#define YOUNG_NS 1
+#else
+#define YOUNG_NS 500000
+#endif
+
+static void every_call_of_dozers(void **state)
+{
+	struct doze *what = lab_shared(sizeof(*what));
+	struct lab *lab = open_for_us(YOUNG_NS, 0);
+	uint64_t n = run_dozers(lab, what);
+
+	(void)state;
+	(void)fprintf(stderr, "%ju sleeps, cells taken over %ju times\n", (uintmax_t)what->sleeps,
+		      (uintmax_t)n);
+	for (size_t i = 0; i < RARE_CALLS; i++) {
+		struct call_stats seen = lab_sum(lab, .call = rare_calls[i].name);
+
+		if (seen.count != what->truth[i])
+			fail_msg("%s: %ju of %ju calls", rare_calls[i].name, (uintmax_t)seen.count,
+				 (uintmax_t)what->truth[i]);
+	}
+	lab_expect(lab, .call = "nanosleep", .count = what->sleeps);
+	lab_expect_nothing_lost(lab);
+	lab_close(lab);
+}
+
+static void the_same_with_a_tiny_ring(void **state)
+{
+	struct doze *what = lab_shared(sizeof(*what));
+	struct lab *lab = open_for_us(YOUNG_NS, (size_t)sysconf(_SC_PAGESIZE));
+	uint64_t truth, seen, lost;
+
+	(void)state;
+	(void)run_dozers(lab, what);
+	truth = what->sleeps;
+	for (size_t i = 0; i < RARE_CALLS; i++)
+		truth += what->truth[i];
+	seen = lab_sum(lab, .call = NULL).count;
+	lost = lab_lost(lab, LOSS_RING_FULL);
+	(void)fprintf(stderr, "%ju calls, %ju reported, %ju lost\n", (uintmax_t)truth,
+		      (uintmax_t)seen, (uintmax_t)lost);
+	assert_int_equal(seen + lost, truth);
+	lab_close(lab);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		lab_test(taken_over_once),
+		lab_test(not_at_the_end),
+		lab_test(every_call_of_dozers),
+		lab_test(the_same_with_a_tiny_ring),
+	};
+
+	return lab_main(tests, NULL);
+}
