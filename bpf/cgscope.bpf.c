@@ -148,8 +148,10 @@ static __always_inline void on_entry(u32 nr, u32 copy)
 	record->call_traits = traits;
 	if ((traits & TRAIT_BYTES_MASK) > BYTES_RETURNED)
 		latch_args(record, task, abi);
-	record->phase = PHASE_MEASURED;
+	/* The dump, which sees the phase, must not see an earlier call's start with it. */
 	record->call_start_ns = bpf_ktime_get_ns();
+	barrier();
+	record->phase = PHASE_MEASURED;
 }
 
 /* Adds what @ret says of the call in @record. Returns its cell. */
@@ -460,7 +462,9 @@ int on_dump(struct bpf_iter__task *ctx)
 		head.call_nr = record->call_nr;
 		head.call_abi = record->call_abi;
 		barrier();
-		if (record->phase == PHASE_MEASURED && record->call_start_ns == start_ns) {
+		/* CPUs' clocks may be apart by a little. */
+		if (record->phase == PHASE_MEASURED && record->call_start_ns == start_ns &&
+		    now_ns >= start_ns) {
 			if (now_ns - start_ns >= settings.in_flight_ns) {
 				head.now_ns = now_ns;
 				head.call_start_ns = start_ns;
@@ -476,7 +480,9 @@ int on_dump(struct bpf_iter__task *ctx)
 	head.tid = task->pid;
 	((u64 *)head.comm)[0] = comm_word(task, 0);
 	((u64 *)head.comm)[1] = comm_word(task, 1);
-	settled = settled && n > 0 && has_room(seq, n);
+	/* None was added since @n was read: while the task is in its call, none is. */
+	settled = settled && n > 0 && __sync_fetch_and_add(&record->batch.n_cells, 0) == n &&
+		  has_room(seq, n);
 	bpf_seq_write(seq, &head, sizeof(head));
 	bpf_seq_write(seq, &record->batch, offsetof(struct batch, cells) + n * sizeof(struct cell));
 	end.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);

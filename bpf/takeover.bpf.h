@@ -3,13 +3,14 @@
  * How the dump takes over the cells of a task that stays in one call, as a fold by the reader: most
  * tasks sleep, and need not be shown again at every interval.
  *
- * The cells change only when the call is over, and by their task alone. The dump makes an offer
- * first, where there is none. A dump of another epoch reads the cells and then turns the
- * offer into TAKEOVER_DONE. When its call is over, and before it touches a cell, the task withdraws
- * the offer, or starts its cells anew where they were taken. It looks for an offer without a
- * barrier: one that it misses was made just then, and not an epoch ago. Such an offer stands until
- * the end of the task's next call, which is as good a call to be taken in; so what was written
- * before that call must have come to all CPUs, which its age sees to (settings.settled_ns).
+ * While a task is in a call its cells do not change. The dump makes an offer first, where there is
+ * none. A dump of another epoch sees that the task is in a call, reads the cells, and then turns
+ * the offer into TAKEOVER_DONE. When a call that had a beginning is over, and before it is counted,
+ * the task withdraws the offer, or starts its cells anew where they were taken. It looks for an
+ * offer without a barrier: one that it misses was made just then, and not an epoch ago. Such an
+ * offer stands through whatever is counted without a beginning, until the end of the task's next
+ * call, which is as good a call to be taken in: what was written before it must have come to all
+ * CPUs, which its age sees to (settings.settled_ns).
  */
 #pragma once
 

@@ -21,13 +21,13 @@
 #include "syscalls.h"
 #include "text.h"
 
-/* Cgroups that filters keep out of the measurement; one more than fits is filtered here instead. */
 /*
  * A task that has been in its call for so long will mostly stay there for more, and what it wrote
  * before has come to all CPUs.
  */
 #define SETTLED_NS (NSEC_PER_SEC / 10)
 
+/* Cgroups that filters keep out of the measurement; one more than fits is filtered here instead. */
 #define EXCLUDED_CGROUPS_MAX 16384
 
 /* libbpf's words while loading: shown if wanted, and the last warning is kept for the error. */

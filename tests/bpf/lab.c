@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "src/cleanup.h"
@@ -214,6 +215,16 @@ int lab_test_teardown(void **state)
 	if (r < 0)
 		(void)fprintf(stderr, "cannot remove a cgroup: %s\n", strerror(-r));
 	return r;
+}
+
+bool lab_preempts_programs(void)
+{
+	struct utsname name;
+	unsigned major, minor;
+
+	assert_int_equal(uname(&name), 0);
+	assert_int_equal(sscanf(name.release, "%u.%u", &major, &minor), 2);
+	return major > 6 || (major == 6 && minor > 18);
 }
 
 /* Whether groups can be made there at all; says why not. */

@@ -189,6 +189,11 @@ size_t lab_n_rows_(struct lab *lab, const struct lab_row *row);
 
 /* Since lab_open() or lab_clear(); of all that is measured, not only of ours. */
 uint64_t lab_lost(const struct lab *lab, enum loss_cause cause);
+/*
+ * Whether this kernel can leave out the programs for one task while another is preempted in them: a
+ * call may then have no latency, or be lost.
+ */
+bool lab_preempts_programs(void);
 /* No calls, that is: others may well lose bytes. */
 #define lab_expect_nothing_lost(lab) lab_expect_nothing_lost_(lab, __FILE__, __LINE__)
 void lab_expect_nothing_lost_(const struct lab *lab, const char *file, int line);

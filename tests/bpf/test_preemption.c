@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,17 +124,7 @@ static uint64_t calls_of(const struct load *load)
 	       FORKERS * forker;
 }
 
-static bool kernel_preempts_programs(void)
-{
-	struct utsname name;
-	unsigned major, minor;
-
-	assert_int_equal(uname(&name), 0);
-	assert_int_equal(sscanf(name.release, "%u.%u", &major, &minor), 2);
-	return major > 6 || (major == 6 && minor > 18);
-}
-
-/* Whose the CPUs are: kernel threads that are bound to one stay there, and make no calls. */
+/* Their main threads, as far as they may be moved: a kernel thread makes no calls. */
 static void move_all_processes(const cpu_set_t *cpus)
 {
 	DIR *proc = opendir("/proc");
@@ -194,11 +183,11 @@ static void run_load(struct lab *lab, enum guard guard)
 	lost = lab_lost(lab, LOSS_RECURSION);
 	(void)fprintf(stderr, "%ju calls, %ju counted, %ju lost, %ju denied\n", (uintmax_t)truth,
 		      (uintmax_t)sum.count, (uintmax_t)lost, (uintmax_t)sum.denied);
-	if (own_machine || !kernel_preempts_programs())
+	if (own_machine || !lab_preempts_programs())
 		lab_assert(lab, sum.count + lost == truth);
 	lab_assert(lab, sum.count <= truth && sum.count + lost >= truth);
 	lab_assert(lab, sum.errors == 0 && sum.interrupted == 0);
-	if (!kernel_preempts_programs()) {
+	if (!lab_preempts_programs()) {
 		/* What others lose in the ring meanwhile is none of ours. */
 		lab_assert(lab, lost == 0);
 		lab_assert(lab, sum.denied == 0);
