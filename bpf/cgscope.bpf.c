@@ -420,8 +420,28 @@ int BPF_PROG(on_task_free, struct task_struct *task)
 	return 0;
 }
 
-/* What does not fit is shown again from the head on, in the next read: nothing is taken over then.
+/*
+ * When the call began that the task is in, 0 if it is in none; what else there is to say of it is
+ * put into @head. CPUs' clocks may be apart by a little.
  */
+static __always_inline u64 call_in_progress(const struct task_record *record,
+					    struct dump_task *head)
+{
+	u64 start_ns = record->call_start_ns;
+
+	if (record->phase != PHASE_MEASURED)
+		return 0;
+	head->now_ns = bpf_ktime_get_ns();
+	head->call_nr = record->call_nr;
+	head->call_abi = record->call_abi;
+	barrier();
+	if (record->phase != PHASE_MEASURED || record->call_start_ns != start_ns ||
+	    head->now_ns < start_ns)
+		return 0;
+	return start_ns;
+}
+
+/* What finds none is shown once more by the next read: so nothing is taken over then. */
 static __always_inline bool has_room(const struct seq_file *seq, u32 n_cells)
 {
 	return seq->count + sizeof(struct dump_task) + offsetof(struct batch, cells) +
@@ -437,9 +457,9 @@ int on_dump(struct bpf_iter__task *ctx)
 	struct dump_task head = { .magic = DUMP_MAGIC };
 	struct dump_end end = {};
 	struct task_record *record;
-	bool settled = false;
-	u64 start_ns, now_ns;
 	u32 n, takeover;
+	u64 start_ns;
+	bool settled;
 
 	if (!task)
 		return 0;
@@ -456,22 +476,9 @@ int on_dump(struct bpf_iter__task *ctx)
 	if ((head.sequence & 1) || takeover == TAKEOVER_DONE)
 		n = 0;
 
-	start_ns = record->call_start_ns;
-	if (record->phase == PHASE_MEASURED) {
-		now_ns = bpf_ktime_get_ns();
-		head.call_nr = record->call_nr;
-		head.call_abi = record->call_abi;
-		barrier();
-		/* CPUs' clocks may be apart by a little. */
-		if (record->phase == PHASE_MEASURED && record->call_start_ns == start_ns &&
-		    now_ns >= start_ns) {
-			if (now_ns - start_ns >= settings.in_flight_ns) {
-				head.now_ns = now_ns;
-				head.call_start_ns = start_ns;
-			}
-			settled = control.enabled && now_ns - start_ns >= settings.settled_ns;
-		}
-	}
+	start_ns = call_in_progress(record, &head);
+	if (start_ns && head.now_ns - start_ns >= settings.in_flight_ns)
+		head.call_start_ns = start_ns;
 	if (n == 0 && !head.call_start_ns)
 		return 0;
 
@@ -481,8 +488,9 @@ int on_dump(struct bpf_iter__task *ctx)
 	((u64 *)head.comm)[0] = comm_word(task, 0);
 	((u64 *)head.comm)[1] = comm_word(task, 1);
 	/* None was added since @n was read: while the task is in its call, none is. */
-	settled = settled && n > 0 && __sync_fetch_and_add(&record->batch.n_cells, 0) == n &&
-		  has_room(seq, n);
+	settled = n > 0 && control.enabled && start_ns &&
+		  head.now_ns - start_ns >= settings.settled_ns &&
+		  __sync_fetch_and_add(&record->batch.n_cells, 0) == n && has_room(seq, n);
 	bpf_seq_write(seq, &head, sizeof(head));
 	bpf_seq_write(seq, &record->batch, offsetof(struct batch, cells) + n * sizeof(struct cell));
 	end.sequence = __sync_fetch_and_add(&record->batch.sequence, 0);

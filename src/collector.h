@@ -32,9 +32,10 @@ struct collector_options {
 	bool by_thread;
 	unsigned verbose; /* libbpf's own words on stderr: 1 without, 2 with its debugging */
 	const char *btf;
-	uint64_t settled_ns; /* of a call, to take over its task's cells; 0: the default */
 	size_t ring_bytes;   /* 0: the default; a power of two and whole pages */
 	bool refuse_records; /* for tests: no task can be given a record */
+	uint64_t settled_ns; /* for tests: of a call, to take over its task's cells; 0: the default
+			      */
 	/* For tests: called while a dump goes on, each time that a task or two have been read. */
 	void (*dumping)(void *data);
 	void *dumping_data;

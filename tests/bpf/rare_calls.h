@@ -77,6 +77,12 @@ static const struct rare_call rare_calls[] = {
 #define RARE_CALLS (sizeof(rare_calls) / sizeof(rare_calls[0]))
 _Static_assert(RARE_CALLS >= 3 * CELLS_MAX, "a record would hold a third of them");
 
+static inline void rare_call_names(const char *ret[static RARE_CALLS])
+{
+	for (size_t i = 0; i < RARE_CALLS; i++)
+		ret[i] = rare_calls[i].name;
+}
+
 static inline void make_rare_call(size_t i)
 {
 	const struct rare_call *call = &rare_calls[i % RARE_CALLS];

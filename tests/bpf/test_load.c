@@ -151,8 +151,7 @@ static struct lab *storm_open(struct storm *what, size_t ring_bytes)
 	static const struct string_list syscalls = { syscall_items, RARE_CALLS };
 	struct lab *lab;
 
-	for (size_t i = 0; i < RARE_CALLS; i++)
-		syscall_items[i] = rare_calls[i].name;
+	rare_call_names(syscall_items);
 	(void)snprintf(what->name, sizeof(what->name), "storm-%d", getpid());
 	(void)snprintf(program_name, sizeof(program_name), "x-%d", getpid());
 	comm_items[0] = what->name;

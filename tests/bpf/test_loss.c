@@ -37,8 +37,7 @@ static struct lab *open_for_us(struct collector_options options, bool rare)
 	static const struct string_list syscalls = { syscall_items, RARE_CALLS };
 
 	(void)snprintf(own_name, sizeof(own_name), "loss-%d", getpid());
-	for (size_t i = 0; i < RARE_CALLS; i++)
-		syscall_items[i] = rare_calls[i].name;
+	rare_call_names(syscall_items);
 	options.comms = &comms;
 	options.syscalls = rare ? &syscalls : NULL;
 	return lab_open(&options);
