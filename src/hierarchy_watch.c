@@ -15,6 +15,12 @@
 /* A look takes no more than this part of the time, however many cgroups a stranger makes. */
 #define LOOK_PART 100
 
+/*
+ * A container that is made or ends is in one hierarchy before it is in the other, for moments: a
+ * look that meets one proves nothing, and the next to see it whole settles the matter.
+ */
+#define DOUBTS_MAX 3
+
 /* A look at all cgroups costs two opens for each: only where one was made or removed. */
 static bool is_unchanged(struct hierarchy_watch *watch, const struct host_root *root)
 {
@@ -47,7 +53,8 @@ void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root
 	    now_ns - watch->looked_ns < LOOK_PART * watch->look_ns)
 		return;
 	watch->checked_ns = now_ns;
-	if (is_unchanged(watch, root) && now_ns - watch->looked_ns < LOOK_ANYWAY_NS)
+	if (is_unchanged(watch, root) && !watch->n_doubts &&
+	    now_ns - watch->looked_ns < LOOK_ANYWAY_NS)
 		return;
 	watch->looked_ns = now_ns;
 	r = cgroup_tree_open(root, &latest);
@@ -57,6 +64,8 @@ void hierarchy_watch_check(struct hierarchy_watch *watch, const struct host_root
 	found = cgroup_tree_hierarchy(latest);
 	watch->is_settled = found->by_evidence;
 	if (found->by_evidence && strcmp(found->mount, own->mount) != 0 && found->n_other == 0)
+		watch->is_settled = ++watch->n_doubts == DOUBTS_MAX;
+	if (watch->n_doubts == DOUBTS_MAX)
 		fprintf(err,
 			"cgscope: containers have appeared in the cgroups at %s, but those at %s are "
 			"measured: start cgscope again to see them apart\n",

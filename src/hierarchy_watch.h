@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * On a hybrid without containers the hierarchy is a guess, and the programs are loaded for it for
- * good: the privileges to load others are gone. Should the guess prove wrong, say so. Most
- * runtimes join both hierarchies, and then it is not.
+ * good: the privileges to load others are gone. Should the guess prove wrong, by several looks,
+ * say so. Most runtimes join both hierarchies, and then it is not.
  */
 #pragma once
 
@@ -19,6 +19,7 @@ struct hierarchy_watch {
 	uint64_t look_ns;    /* how long that took */
 	uint64_t population; /* as of checked_ns, see cgroup_tree_population() */
 	bool has_changed;    /* since the check before: what was made may have had no process yet */
+	unsigned n_doubts;   /* looks that have found containers, and none where we look for them */
 	bool is_settled;     /* nothing more to look for */
 };
 
