@@ -27,10 +27,21 @@ int collector_run_once(struct bpf_program *program, char *ret_error, size_t erro
 	return r;
 }
 
+/* Programs that collector_btf.c has loaded have lost the section that tells libbpf how. */
 static int attach_one(struct bpf_program *program, struct bpf_link **ret)
 {
-	struct bpf_link *link = bpf_program__attach(program);
+	struct bpf_link *link;
 
+	switch (bpf_program__expected_attach_type(program)) {
+	case BPF_TRACE_RAW_TP:
+		link = bpf_program__attach_trace(program);
+		break;
+	case BPF_TRACE_ITER:
+		link = bpf_program__attach_iter(program, NULL);
+		break;
+	default:
+		link = bpf_program__attach(program);
+	}
 	if (!link)
 		return -errno;
 	*ret = link;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the parts of the collector share: collector_load.c loads the programs, collector_attach.c
- * attaches them, collector_dump.c reads what they have counted, collector.c makes intervals of it.
+ * What the parts of the collector share: collector_load.c loads the programs, collector_btf.c helps
+ * it where the kernel's types come from a file, collector_attach.c attaches them, collector_dump.c
+ * reads what they have counted, collector.c makes intervals of it.
  */
 #pragma once
 
 #include "collector.h" /* with the types that the skeleton takes for granted */
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "cgscope.skel.h"
@@ -59,6 +61,15 @@ bool syscall_is_selected(const struct string_list *names, const char *name);
 /* Loads the programs, and fills what is fixed from then on. 0, or -errno with the reason. */
 int collector_load(struct collector *collector, const struct collector_options *options,
 		   char *ret_error, size_t error_size);
+
+#define COLLECTOR_BTF_TARGETS 2
+
+/*
+ * What programs attach to is looked up in @btf from then on, which is to stay. Until the end, for
+ * what is loaded then, and whether it fails or not. 0 or -errno.
+ */
+int collector_btf_give(const struct btf *btf, int ret_handlers[static COLLECTOR_BTF_TARGETS]);
+void collector_btf_forget(int handlers[static COLLECTOR_BTF_TARGETS]);
 
 /* Runs a program that is not attached. The same. */
 int collector_run_once(struct bpf_program *program, char *ret_error, size_t error_size);

@@ -73,10 +73,11 @@ static int open_btf(const char *path, struct btf **ret, char *ret_error, size_t 
 	int r;
 
 	if (!path && access(kernels, R_OK) < 0) {
-		(void)snprintf(ret_error, error_size,
-			       "%s: %s; cgscope needs a kernel with CONFIG_DEBUG_INFO_BTF and /sys "
-			       "mounted, or its BTF in --btf FILE",
-			       kernels, strerror(errno));
+		(void)snprintf(
+			ret_error, error_size,
+			"%s: %s; cgscope needs a kernel with CONFIG_DEBUG_INFO_BTF, and /sys "
+			"mounted or the kernel's BTF in --btf FILE",
+			kernels, strerror(errno));
 		return -ENOTSUP;
 	}
 	btf = path ? btf__parse(path, NULL) : btf__load_vmlinux_btf();
@@ -283,16 +284,12 @@ static int try_load(const struct collector_options *options, enum cgroup_announc
 	return 0;
 }
 
-static int load(struct collector *collector, const struct collector_options *options,
-		char *ret_error, size_t error_size)
+/* With as many of the programs as the kernel takes. */
+static int load_most(struct collector *collector, const struct collector_options *options,
+		     const struct btf *btf, char *ret_error, size_t error_size)
 {
-	struct btf *btf = NULL;
-	int r;
+	int r = -EINVAL;
 
-	r = open_btf(options->btf, &btf, ret_error, error_size);
-	if (r < 0)
-		return r;
-	r = -EINVAL;
 	for (int announce = 0; announce < ANNOUNCE_N_; announce++) {
 		*last_warning = '\0';
 		r = try_load(options, (enum cgroup_announce)announce, btf, &collector->skel,
@@ -304,6 +301,27 @@ static int load(struct collector *collector, const struct collector_options *opt
 		if (r == -EPERM || r == -ENOMEM)
 			break;
 	}
+	return r;
+}
+
+static int load(struct collector *collector, const struct collector_options *options,
+		char *ret_error, size_t error_size)
+{
+	int handlers[COLLECTOR_BTF_TARGETS] = { 0 };
+	struct btf *btf = NULL;
+	int r;
+
+	r = open_btf(options->btf, &btf, ret_error, error_size);
+	if (r < 0)
+		return r;
+	if (options->btf) {
+		r = collector_btf_give(btf, handlers);
+		if (r < 0)
+			(void)snprintf(ret_error, error_size, "cannot use --btf: %s", strerror(-r));
+	}
+	if (r == 0)
+		r = load_most(collector, options, btf, ret_error, error_size);
+	collector_btf_forget(handlers);
 	btf__free(btf);
 	return r;
 }

@@ -3,10 +3,10 @@
 """How it ends, and what it says then: signals, pipes, full disks, privileges, wrong usage."""
 
 import datetime
-import itertools
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import time
 import unittest
@@ -62,17 +62,23 @@ class Ends(unittest.TestCase):
         for record in intervals(records):
             self.assertAlmostEqual(record['interval_s'], 0.2, delta=0.1)
 
+    def ends(self, records):
+        return [datetime.datetime.fromisoformat(record['timestamp'].replace('Z', '+00:00'))
+                .timestamp() for record in records]
+
     def off_grid(self, records, step):
         """How far each interval's end is from a multiple of @step since counting began."""
-        ends = itertools.accumulate(record['interval_s'] for record in records)
-        return [abs(end - round(end / step) * step) for end in ends]
+        ends = self.ends(records)
+        start = ends[0] - records[0]['interval_s']
+        return [abs(end - start - round((end - start) / step) * step) for end in ends]
 
     def test_no_drift(self):
         """Deadlines, not sleeps: a late interval makes none of those after it late."""
-        step = 0.25
-        records = intervals(harness.monitor_once('-n', '20', interval=step))
-        self.assertEqual(len(records), 20)
-        self.assertLess(min(self.off_grid(records, step)[-8:]), 0.01, records)
+        step = 0.05
+        records = intervals(harness.monitor_once('-n', '100', interval=step))
+        self.assertEqual(len(records), 100)
+        # A busy machine delays some of them. By 0.1 ms more each they would be 5 ms late by then.
+        self.assertLess(statistics.median(self.off_grid(records, step)[-50:]), 0.004, records)
 
     def test_first_interval(self):
         """It runs from when counting begins, however long it takes to get ready from there."""
@@ -90,8 +96,7 @@ class Ends(unittest.TestCase):
     def test_timestamps_are_contiguous(self):
         """Each interval begins where the one before it ended."""
         records = intervals(harness.monitor_once('-n', '10', interval=0.2))
-        ends = [datetime.datetime.fromisoformat(r['timestamp'].replace('Z', '+00:00')).timestamp()
-                for r in records]
+        ends = self.ends(records)
         for before, end, record in zip(ends, ends[1:], records[1:]):
             self.assertAlmostEqual(end - record['interval_s'], before, delta=0.003)
 
@@ -264,6 +269,25 @@ class Messages(unittest.TestCase):
                     self.assertIn(word, err)
                 self.assertNotIn('Stale', err)
 
+    def test_types_from_a_file(self):
+        """--btf is enough where the kernel's own file is covered."""
+        with harness.scratch_directory() as directory:
+            copy = os.path.join(directory, 'vmlinux.btf')
+            shutil.copyfile('/sys/kernel/btf/vmlinux', copy)
+            cover = ['unshare', '--mount', 'sh', '-c',
+                     'mount -t tmpfs none /sys/kernel/btf && exec "$@"', 'sh']
+            with Cgroup() as cgroup:
+                with Monitor('--cgroup', cgroup.name, '--btf', copy, wrapper=cover,
+                             may_warn=True) as monitor:  # that the host's root is elsewhere
+                    harness.run_load('getppid=1234', cgroup=cgroup)
+                    monitor.wait_intervals(1)
+                self.assertEqual(total(monitor.records, 'getppid'), 1234)
+            result = subprocess.run([*cover, harness.CGSCOPE, '-n', '1', *harness.ROOT_OPTIONS],
+                                    stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                    timeout=30, check=False)
+            self.assertEqual((result.returncode, result.stdout), (1, ''))
+            self.assertIn('--btf FILE', result.stderr)
+
     def test_cgroups_of_two_hierarchies(self):
         tops = {kind: os.fsencode(mount) for mount, kind in lab.cgroup_mounts().items()
                 if kind == 'cgroup2' or os.path.basename(mount) == 'memory'}
@@ -396,7 +420,7 @@ class Privileges(unittest.TestCase):
         with Monitor() as monitor:
             status = status_of(monitor.pid)
             self.assertEqual(status['NoNewPrivs'], '1')
-            allowed = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39  # what opens files and reads programs
+            allowed = 1 << 2 | 1 << 39 | 1 << 21  # DAC_READ_SEARCH, BPF, SYS_ADMIN
             self.assertEqual(int(status['CapEff'], 16) & ~allowed, 0, status['CapEff'])
             self.assertEqual(int(status['CapPrm'], 16) & ~allowed, 0, status['CapPrm'])
 

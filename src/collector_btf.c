@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attaching by the kernel's types where these come from a file. libbpf takes btf_custom_path for
+ * CO-RE only: what a program attaches to by BTF it looks up in the kernel's own places, and fails
+ * where nothing is there. A section with a handler of ours is left to us.
+ */
+#include "collector_internal.h"
+
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct btf_target {
+	const char *section;
+	enum bpf_attach_type type;
+	const char *prefix; /* of what is attached to, in the BTF; see kernel/bpf/verifier.c */
+	uint32_t kind;
+} targets[COLLECTOR_BTF_TARGETS] = {
+	{ "tp_btf+", BPF_TRACE_RAW_TP, "btf_trace_", BTF_KIND_TYPEDEF },
+	{ "iter+", BPF_TRACE_ITER, "bpf_iter_", BTF_KIND_FUNC },
+};
+
+static const struct btf *kernel_btf;
+
+/* Called for each program before it is loaded; the cookie is its target's index. */
+static int give_target(struct bpf_program *program, struct bpf_prog_load_opts *opts, long cookie)
+{
+	const struct btf_target *target = &targets[cookie];
+	const char *section = bpf_program__section_name(program);
+	const char *name = strchr(section, '/');
+	char type[128];
+	int id;
+
+	if (!name)
+		return -EINVAL;
+	(void)snprintf(type, sizeof(type), "%s%s", target->prefix, name + 1);
+	id = btf__find_by_name_kind(kernel_btf, type, target->kind);
+	if (id < 0)
+		return id;
+	opts->expected_attach_type = target->type;
+	opts->attach_btf_id = (uint32_t)id;
+	return bpf_program__set_type(program, BPF_PROG_TYPE_TRACING);
+}
+
+int collector_btf_give(const struct btf *btf, int ret_handlers[static COLLECTOR_BTF_TARGETS])
+{
+	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = give_target);
+
+	kernel_btf = btf;
+	for (int i = 0; i < COLLECTOR_BTF_TARGETS; i++) {
+		opts.cookie = i;
+		/* As of another type: those of tracing programs are what libbpf looks up itself. */
+		ret_handlers[i] = libbpf_register_prog_handler(
+			targets[i].section, BPF_PROG_TYPE_RAW_TRACEPOINT, targets[i].type, &opts);
+		if (ret_handlers[i] < 0)
+			return ret_handlers[i];
+	}
+	return 0;
+}
+
+void collector_btf_forget(int handlers[static COLLECTOR_BTF_TARGETS])
+{
+	for (int i = 0; i < COLLECTOR_BTF_TARGETS; i++) {
+		if (handlers[i] > 0)
+			(void)libbpf_unregister_prog_handler(handlers[i]);
+		handlers[i] = 0;
+	}
+	kernel_btf = NULL;
+}
