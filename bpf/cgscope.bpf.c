@@ -112,6 +112,9 @@ static __always_inline void on_entry(u32 nr, u32 copy)
 			on_no_record(task, nr);
 			return;
 		}
+		/* Of several copies each entry takes the old note down. */
+		if (settings.filters && settings.copies == 1)
+			forget_last_owner(task);
 	}
 	/* Every call that goes on has an exit: that of the last one was not shown to us. */
 	if (record->phase == PHASE_MEASURED)

@@ -51,6 +51,18 @@ static __always_inline u8 *note_of(struct task_struct *task)
 }
 
 /*
+ * To be called when a task turns up with its first call: its TID's last owner may have left it in
+ * one that was skipped, as a thread that execs does, which is the main one from then on.
+ */
+static __always_inline void forget_last_owner(struct task_struct *task)
+{
+	u8 *note = note_of(task);
+
+	if (note)
+		*note &= ~NOTE_SKIPPED;
+}
+
+/*
  * Whether copy @copy is the first to come by this event, of which @taken is the note. The last one
  * takes the note down, so that one which is found tells of this event and no earlier one. It may be
  * an old one if the last copy was left out then, and all copies at the other end after

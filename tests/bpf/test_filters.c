@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -714,6 +715,78 @@ static void f2_denied_first_of_one_left_out(void **state)
 	lab_close(first);
 }
 
+/* ---- a TID whose last owner left it in a call that was skipped ---- */
+
+#define LAST_PID "/proc/sys/kernel/ns_last_pid"
+
+static struct left_tid {
+	pid_t tid;
+	unsigned forks; /* of which the last one has it */
+} * left_tid;		/* shared */
+
+/* The exec ends as a call of the main thread: nothing ends under this TID. */
+static void *leave_tid(void *path)
+{
+	left_tid->tid = gettid();
+	victim_call_often(SYS_getppid, 3);
+	victim_exec(path);
+	return NULL;
+}
+
+static void leaving_victim(void *path)
+{
+	pthread_t thread;
+
+	victim_check(prctl(PR_SET_NAME, "not-selected") == 0);
+	victim_check(pthread_create(&thread, NULL, leave_tid, path) == 0);
+	(void)pthread_join(thread, NULL);
+}
+
+static void inheriting_victim(void *data)
+{
+	int last_pid = open(LAST_PID, O_WRONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid_t child;
+
+	(void)data;
+	victim_check(last_pid >= 0 && null >= 0);
+	victim_check(prctl(PR_SET_NAME, "selected") == 0);
+	do {
+		char text[16];
+		int n = snprintf(text, sizeof(text), "%d", left_tid->tid - 1);
+
+		victim_check(++left_tid->forks < 1000);
+		victim_check(pwrite(last_pid, text, (size_t)n, 0) == n);
+		/* The C library's fork would make a call in the child before ours. */
+		child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+		if (child == 0) {
+			victim_check(write(null, "12345", 5) == 5);
+			_exit(0);
+		}
+		victim_reap(child);
+	} while (child != left_tid->tid);
+}
+
+static void f1_tid_left_in_a_skipped_call(void **state)
+{
+	const char *name = "selected";
+	char path[512];
+	struct lab *lab;
+
+	if (access(LAST_PID, W_OK) < 0)
+		lab_leave_out("no " LAST_PID ", to give out a TID again");
+	left_tid = lab_shared(sizeof(*left_tid));
+	lab_helper("trivial", path);
+	lab = open_with_comms(&name, 1);
+	(void)lab_run(lab, leaving_victim, path);
+	(void)lab_run(lab, inheriting_victim, NULL);
+	lab_expect(lab, .call = "getppid");
+	lab_expect(lab, .call = "write", .count = left_tid->forks, .bytes = 5 * left_tid->forks);
+	lab_expect(lab, .call = "write", .pid = left_tid->tid, .count = 1, .bytes = 5);
+	lab_expect_nothing_lost(lab);
+	lab_close(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -730,6 +803,7 @@ int main(void)
 		lab_test(f3_denied_right_after_birth),
 		lab_test(f35_moved_out_of_an_excluded_cgroup),
 		lab_test(f30_renamed_within_a_call),
+		lab_test(f1_tid_left_in_a_skipped_call),
 		lab_test(excluded_and_included),
 		lab_test(verdicts_of_other_generations),
 	};
