@@ -20,7 +20,7 @@ struct code_range {
 /* DEL, C1 and what changes the direction of the text around it. */
 static const struct code_range unsafe_ranges[] = {
 	{ 0x7f, 0x9f },	    { 0x061c, 0x061c }, { 0x200e, 0x200f },
-	{ 0x202a, 0x202e }, { 0x2066, 0x2069 },
+	{ 0x2028, 0x202e }, { 0x2066, 0x2069 },
 };
 
 /* What in a word would end it, or not be seen in it. */

@@ -14,7 +14,8 @@ from harness import Cgroup, Monitor, rows, total
 HOSTILE_COMMS = [
     b'a"b\\c\'d`$(e)', b'\x1b[31mred\x1b[0m', b'new\nline\r', b'\xff\xfe\xc3(', b'cut\xf0\x9f\x90',
     b' ', b'a b=c', b'\xe2\x80\xaetxt.exe', b'\xc2\x9b31m', b'\x7f\x01\x02', b'PID=1 count=9',
-    b'\xed\xa0\x80lone', b'{"a":1}', b'-', b'', b'\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e',
+    b'\xed\xa0\x80lone', b'{"a":1}', b'-', b'', b'a\xe2\x80\xa8b\xe2\x80\xa9',
+    b'\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e',
 ]
 # A cgroup's name takes any bytes but "/", NUL and newline.
 HOSTILE_CGROUPS = [b'"q\\u', b'\x1b]0;title\x07', b'\xff\xfe', b' x ', b'\xe2\x80\xae', b'{"a":1}',
