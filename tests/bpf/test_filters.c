@@ -87,6 +87,37 @@ static void f30_long_name(void **state)
 	lab_close(lab);
 }
 
+#define NAMES_MAX 1024 /* of -c */
+
+static void named_victim(void *name)
+{
+	victim_check(prctl(PR_SET_NAME, name) == 0);
+	victim_call_often(SYS_getppid, 10);
+}
+
+/* Each one of as many as there may be, and none beside them. */
+static void f30_many_names(void **state)
+{
+	static char names[NAMES_MAX + 1][COMM_LEN];
+	static const char *selected[NAMES_MAX];
+	struct lab *lab;
+
+	for (unsigned i = 0; i <= NAMES_MAX; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "name-%u", i);
+		if (i < NAMES_MAX)
+			selected[i] = names[i];
+	}
+	lab = open_with_comms(selected, NAMES_MAX);
+	for (unsigned i = 0; i <= NAMES_MAX; i += NAMES_MAX / 16)
+		(void)lab_run(lab, named_victim, names[i]);
+	(void)lab_run(lab, named_victim, names[NAMES_MAX - 1]);
+	lab_expect(lab, .call = "getppid", .count = (16 + 1) * 10);
+	lab_expect(lab, .call = "getppid", .comm = names[0], .count = 10);
+	lab_expect(lab, .call = "getppid", .comm = names[NAMES_MAX - 1], .count = 10);
+	lab_expect(lab, .comm = names[NAMES_MAX]);
+	lab_close(lab);
+}
+
 /*
  * What is remembered of a verdict is a sum of the names. Names may be made up so that it comes out
  * alike: a bit that only moves to the top of a product, and is taken back by the next word.
@@ -793,6 +824,7 @@ int main(void)
 		lab_test(f30_by_process_name),
 		lab_test(f30_by_thread_name),
 		lab_test(f30_long_name),
+		lab_test(f30_many_names),
 		lab_test(f30_names_made_to_collide),
 		lab_test(f30_renamed_while_it_is_judged),
 		lab_test(f41_our_own_name),
