@@ -16,7 +16,7 @@ static const struct btf_target {
 	enum bpf_attach_type type;
 	const char *prefix; /* of what is attached to, in the BTF; see kernel/bpf/verifier.c */
 	uint32_t kind;
-} targets[COLLECTOR_BTF_TARGETS] = {
+} targets[] = {
 	{ "tp_btf+", BPF_TRACE_RAW_TP, "btf_trace_", BTF_KIND_TYPEDEF },
 	{ "iter+", BPF_TRACE_ITER, "bpf_iter_", BTF_KIND_FUNC },
 };
@@ -43,28 +43,26 @@ static int give_target(struct bpf_program *program, struct bpf_prog_load_opts *o
 	return bpf_program__set_type(program, BPF_PROG_TYPE_TRACING);
 }
 
-int collector_btf_give(const struct btf *btf, int ret_handlers[static COLLECTOR_BTF_TARGETS])
+int collector_btf_set(const struct btf *btf, bool from_file)
 {
 	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = give_target);
+	static size_t n_registered;
 
 	kernel_btf = btf;
-	for (int i = 0; i < COLLECTOR_BTF_TARGETS; i++) {
-		opts.cookie = i;
+	if (!from_file)
+		return 0;
+	/* For good: once the last one is gone, libbpf 1.1 goes on with memory that it has freed. */
+	while (n_registered < sizeof(targets) / sizeof(*targets)) {
+		int r;
+
+		opts.cookie = (long)n_registered;
 		/* As of another type: those of tracing programs are what libbpf looks up itself. */
-		ret_handlers[i] = libbpf_register_prog_handler(
-			targets[i].section, BPF_PROG_TYPE_RAW_TRACEPOINT, targets[i].type, &opts);
-		if (ret_handlers[i] < 0)
-			return ret_handlers[i];
+		r = libbpf_register_prog_handler(targets[n_registered].section,
+						 BPF_PROG_TYPE_RAW_TRACEPOINT,
+						 targets[n_registered].type, &opts);
+		if (r < 0)
+			return r;
+		n_registered++;
 	}
 	return 0;
-}
-
-void collector_btf_forget(int handlers[static COLLECTOR_BTF_TARGETS])
-{
-	for (int i = 0; i < COLLECTOR_BTF_TARGETS; i++) {
-		if (handlers[i] > 0)
-			(void)libbpf_unregister_prog_handler(handlers[i]);
-		handlers[i] = 0;
-	}
-	kernel_btf = NULL;
 }

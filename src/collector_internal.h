@@ -62,14 +62,12 @@ bool syscall_is_selected(const struct string_list *names, const char *name);
 int collector_load(struct collector *collector, const struct collector_options *options,
 		   char *ret_error, size_t error_size);
 
-#define COLLECTOR_BTF_TARGETS 2
-
 /*
- * What programs attach to is looked up in @btf from then on, which is to stay. Until the end, for
- * what is loaded then, and whether it fails or not. 0 or -errno.
+ * To be called before programs are loaded, with the kernel's types; @btf has to stay until they
+ * are. From the first time on that it is @from_file, what is loaded attaches by @btf, and not by
+ * what libbpf finds itself. 0 or -errno.
  */
-int collector_btf_give(const struct btf *btf, int ret_handlers[static COLLECTOR_BTF_TARGETS]);
-void collector_btf_forget(int handlers[static COLLECTOR_BTF_TARGETS]);
+int collector_btf_set(const struct btf *btf, bool from_file);
 
 /* Runs a program that is not attached. The same. */
 int collector_run_once(struct bpf_program *program, char *ret_error, size_t error_size);

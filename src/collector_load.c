@@ -86,8 +86,8 @@ static int open_btf(const char *path, struct btf **ret, char *ret_error, size_t 
 		(void)snprintf(ret_error, error_size, "%s\"%s\": %s%s", path ? "--btf " : "",
 			       text_shown(path ? path : kernels),
 			       r > -4000 ? strerror(-r) : "it holds no BTF",
-			       path ? "; it takes the BTF of the running kernel, and only where "
-				      "/sys/kernel/btf/vmlinux is missing"
+			       path ? "; it takes the BTF of the running kernel, such as a copy of "
+				      "its /sys/kernel/btf/vmlinux"
 				    : "");
 		return r;
 	}
@@ -307,21 +307,17 @@ static int load_most(struct collector *collector, const struct collector_options
 static int load(struct collector *collector, const struct collector_options *options,
 		char *ret_error, size_t error_size)
 {
-	int handlers[COLLECTOR_BTF_TARGETS] = { 0 };
 	struct btf *btf = NULL;
 	int r;
 
 	r = open_btf(options->btf, &btf, ret_error, error_size);
 	if (r < 0)
 		return r;
-	if (options->btf) {
-		r = collector_btf_give(btf, handlers);
-		if (r < 0)
-			(void)snprintf(ret_error, error_size, "cannot use --btf: %s", strerror(-r));
-	}
-	if (r == 0)
+	r = collector_btf_set(btf, options->btf != NULL);
+	if (r < 0)
+		(void)snprintf(ret_error, error_size, "cannot use --btf: %s", strerror(-r));
+	else
 		r = load_most(collector, options, btf, ret_error, error_size);
-	collector_btf_forget(handlers);
 	btf__free(btf);
 	return r;
 }

@@ -456,6 +456,26 @@ static void two_at_once(void **state)
 	lab_close(second);
 }
 
+/* What programs attach to is looked up by us then: again and again, and without a file as well. */
+static void types_from_a_file(void **state)
+{
+	const char *files[] = { "/sys/kernel/btf/vmlinux", "/sys/kernel/btf/vmlinux", NULL };
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+		struct lab *lab = lab_open(&(struct collector_options){ .btf = files[i] });
+		struct busy *busy = lab_shared(sizeof(*busy));
+		pid_t worker = lab_start(lab, busy_victim, busy);
+
+		lab_sleep_ms(lab, 10);
+		__atomic_store_n(&busy->stop, 1, __ATOMIC_RELEASE);
+		lab_reap(lab, worker, 0);
+		lab_settle(lab);
+		lab_expect(lab, .call = "getppid", .count = busy->calls);
+		lab_close(lab);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +486,7 @@ int main(void)
 		lab_test(every_link_is_watched),
 		lab_test(table_of_excluded_cgroups_is_full),
 		lab_test(two_at_once),
+		lab_test(types_from_a_file),
 	};
 
 	return lab_main(tests, NULL);
