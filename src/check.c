@@ -256,8 +256,8 @@ static void say_nameless(struct check *check, const struct nameless *nameless)
 	else
 		say(check, VERDICT_NOTE, "names",
 		    "of %zu containers %zu are known by id only, such as %s: their runtime's state "
-		    "is in none of the places above; put a place of its own into the runtime's "
-		    "configuration file",
+		    "is in none of the places above; if its data are elsewhere, say so in the runtime's "
+		    "configuration file (Docker: data-root in /etc/docker/daemon.json)",
 		    nameless->n_containers, nameless->n, path);
 }
 

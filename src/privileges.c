@@ -79,10 +79,11 @@ int privileges_check(const char *root, int root_error, FILE *err)
 int privileges_check_of(cap_t caps, const char *root, int root_error, FILE *err)
 {
 	bool foreign_root = needs_tracer(root, root_error);
-	/* Root without it is root in a container. */
-	const char *advice = geteuid() == 0 ? "give it to the container: Docker's --cap-add or "
-					      "--privileged, the chart's capabilities"
-					    : "run as root, or grant it";
+	/* Root without it is root in a container, mostly. */
+	const char *advice = geteuid() == 0 ? "give it to the container (Docker's --cap-add or "
+					      "--privileged, the chart's capabilities) or to the "
+					      "service (systemd's CapabilityBoundingSet)"
+					    : "run as root, or grant it (setcap)";
 	int n_missing = 0;
 
 	for (size_t i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
