@@ -194,6 +194,12 @@ uint64_t lab_lost(const struct lab *lab, enum loss_cause cause);
  * call may then have no latency, or be lost.
  */
 bool lab_preempts_programs(void);
+/*
+ * All rows and what found no room in the ring come to @truth. Where programs are preempted some of
+ * it may have been unseen, and with it others' calls.
+ */
+#define lab_expect_truth(lab, truth) lab_expect_truth_(lab, truth, __FILE__, __LINE__)
+void lab_expect_truth_(struct lab *lab, uint64_t truth, const char *file, int line);
 /* No calls, that is: others may well lose bytes. */
 #define lab_expect_nothing_lost(lab) lab_expect_nothing_lost_(lab, __FILE__, __LINE__)
 void lab_expect_nothing_lost_(const struct lab *lab, const char *file, int line);

@@ -278,6 +278,20 @@ uint64_t lab_lost(const struct lab *lab, enum loss_cause cause)
 	return lab->lost[cause];
 }
 
+void lab_expect_truth_(struct lab *lab, uint64_t truth, const char *file, int line)
+{
+	uint64_t seen = lab_sum(lab, .call = NULL).count;
+	uint64_t ring_full = lab->lost[LOSS_RING_FULL], unseen = lab->lost[LOSS_RECURSION];
+
+	(void)fprintf(stderr, "%ju calls, %ju reported, %ju lost in the ring, %ju unseen\n",
+		      (uintmax_t)truth, (uintmax_t)seen, (uintmax_t)ring_full, (uintmax_t)unseen);
+	if (seen + ring_full == truth)
+		return;
+	if (!lab_preempts_programs() || seen + ring_full > truth ||
+	    seen + ring_full + unseen < truth)
+		_fail(file, line);
+}
+
 void lab_expect_nothing_lost_(const struct lab *lab, const char *file, int line)
 {
 	for (int i = 0; i < LOSS_N_; i++) {

@@ -95,7 +95,7 @@ static void named_victim(void *name)
 	victim_call_often(SYS_getppid, 10);
 }
 
-/* Each one of as many as there may be, and none beside them. */
+/* As many as there may be; one that is not among them is not measured. */
 static void f30_many_names(void **state)
 {
 	static char names[NAMES_MAX + 1][COMM_LEN];
@@ -746,7 +746,11 @@ static void f2_denied_first_of_one_left_out(void **state)
 	lab_close(first);
 }
 
-/* ---- a TID whose last owner left it in a call that was skipped ---- */
+/*
+ * ---- F1: a TID whose last owner left it in a call that was skipped ----
+ *
+ * Where a task's birth ends its parent's clone (x86-64) that takes the note down.
+ */
 
 #define LAST_PID "/proc/sys/kernel/ns_last_pid"
 

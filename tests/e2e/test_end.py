@@ -75,10 +75,13 @@ class Ends(unittest.TestCase):
     def test_no_drift(self):
         """Deadlines, not sleeps: a late interval makes none of those after it late."""
         step = 0.05
-        records = intervals(harness.monitor_once('-n', '100', interval=step))
+        with Cgroup() as cgroup:
+            records = intervals(harness.monitor_once('-n', '100', '--cgroup', cgroup.name,
+                                                     interval=step))
         self.assertEqual(len(records), 100)
-        # A busy machine delays some of them. By 0.1 ms more each they would be 5 ms late by then.
-        self.assertLess(statistics.median(self.off_grid(records, step)[-50:]), 0.004, records)
+        # A busy machine delays some of them. By 0.1 ms more each all would be 5 ms late by then.
+        off = statistics.quantiles(self.off_grid(records, step)[-50:], n=4)
+        self.assertLess(off[0], 0.004, records)
 
     def test_first_interval(self):
         """It runs from when counting begins, however long it takes to get ready from there."""
