@@ -10,15 +10,15 @@
 /*
  * Copies @bytes (up to NUL or @n; NULL is empty) as valid UTF-8, each invalid byte as U+FFFD, cut
  * at a character if it does not fit. For JSON: control characters stay, the encoder escapes them;
- * DEL, C1 and bidi controls become U+FFFD, since an encoder writes them as they are. Returns the
- * length.
+ * DEL, C1, line separators and bidi controls become U+FFFD, since an encoder writes them as they
+ * are. Returns the length.
  */
 size_t text_to_utf8(const char *bytes, size_t n, char *ret, size_t size);
 
 /*
  * As above, and fit to stand as one word in a line of text: controls, blanks (ASCII and Unicode),
- * DEL, C1, bidi controls and invisible characters, '=' left alone, are written \xNN per byte; a
- * backslash is doubled. An empty word is "-"; the word "-" itself is \x2d.
+ * DEL, C1, line separators, bidi controls and invisible characters, '=' left alone, are written
+ * \xNN per byte; a backslash is doubled. An empty word is "-"; the word "-" itself is \x2d.
  */
 size_t text_to_word(const char *bytes, size_t n, char *ret, size_t size);
 

@@ -45,10 +45,11 @@ static const struct text_case cases[] = {
 	{ "\xe2\x81\xa7", FFFD, "\\xe2\\x81\\xa7" },
 	{ "\xe2\x80\x8f", FFFD, "\\xe2\\x80\\x8f" },
 	{ "\xd8\x9c", FFFD, "\\xd8\\x9c" },
-	/* blanks and the invisible: NBSP, line separator, ideographic space, ZWSP, BOM, a tag */
-	{ "\xc2\xa0", "\xc2\xa0", "\\xc2\\xa0" },
+	/* separators of lines and paragraphs */
 	{ "\xe2\x80\xa8", FFFD, "\\xe2\\x80\\xa8" },
 	{ "a\xe2\x80\xa9z", "a" FFFD "z", "a\\xe2\\x80\\xa9z" },
+	/* blanks and the invisible: NBSP, ideographic space, ZWSP, BOM, a tag */
+	{ "\xc2\xa0", "\xc2\xa0", "\\xc2\\xa0" },
 	{ "\xe3\x80\x80", "\xe3\x80\x80", "\\xe3\\x80\\x80" },
 	{ "\xe2\x80\x8b", "\xe2\x80\x8b", "\\xe2\\x80\\x8b" },
 	{ "\xef\xbb\xbf", "\xef\xbb\xbf", "\\xef\\xbb\\xbf" },
