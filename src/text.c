@@ -17,8 +17,7 @@ struct code_range {
 	uint32_t last;
 };
 
-/* DEL, C1, separators of lines and paragraphs, and what changes the direction of the text around
- * it. */
+/* DEL, C1, separators of lines, and what changes the direction of the text around it. */
 static const struct code_range unsafe_ranges[] = {
 	{ 0x7f, 0x9f },	    { 0x061c, 0x061c }, { 0x200e, 0x200f },
 	{ 0x2028, 0x202e }, { 0x2066, 0x2069 },

@@ -132,6 +132,8 @@ pid_t lab_other_thread(pid_t pid);
 _Noreturn void victim_fail(const char *file, int line, const char *condition);
 /* Sleeps; a clock_nanosleep. */
 void victim_sleep_ms(unsigned ms);
+/* One call of NR_PAUSE, until a signal comes. */
+void victim_pause(void);
 /* @n calls of @nr with zeroes for arguments, and no others. */
 void victim_call_often(long nr, unsigned n);
 /* One rt_sigaction. */

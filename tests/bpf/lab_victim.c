@@ -35,6 +35,12 @@ void victim_sleep_ms(unsigned ms)
 	victim_check(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL) == 0);
 }
 
+void victim_pause(void)
+{
+	/* ppoll() takes them, pause() does not look. */
+	(void)syscall(NR_PAUSE, NULL, 0, NULL, NULL, 0);
+}
+
 void victim_call_often(long nr, unsigned n)
 {
 	while (n--)

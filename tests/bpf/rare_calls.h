@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bpf/abi.h"
+#include "lab.h"
 
 struct rare_call {
 	const char *name;
@@ -88,4 +89,26 @@ static inline void make_rare_call(size_t i)
 	const struct rare_call *call = &rare_calls[i % RARE_CALLS];
 
 	(void)syscall(call->nr, call->args[0], call->args[1], call->args[2], 0, 0, 0);
+}
+
+/*
+ * Each as often as @truth says, or where some were lost all of them, and with them @others that
+ * are measured as well.
+ */
+static inline void expect_rare_calls(struct lab *lab, const uint64_t truth[static RARE_CALLS],
+				     uint64_t others)
+{
+	uint64_t lost = lab_lost(lab, LOSS_RING_FULL) + lab_lost(lab, LOSS_RECURSION);
+	uint64_t all = others;
+
+	for (size_t i = 0; i < RARE_CALLS; i++) {
+		uint64_t count = lab_sum(lab, .call = rare_calls[i].name).count;
+
+		all += truth[i];
+		if (lost == 0 && count != truth[i])
+			fail_msg("%s: %ju of %ju calls", rare_calls[i].name, (uintmax_t)count,
+				 (uintmax_t)truth[i]);
+	}
+	lab_expect_truth(lab, all);
+	assert_int_equal(lab_lost(lab, LOSS_NO_MEMORY), 0);
 }

@@ -754,10 +754,12 @@ static void f2_denied_first_of_one_left_out(void **state)
 
 #define LAST_PID "/proc/sys/kernel/ns_last_pid"
 
-static struct left_tid {
+struct left_tid {
 	pid_t tid;
 	unsigned forks; /* of which the last one has it */
-} * left_tid;		/* shared */
+};
+
+static struct left_tid *left_tid; /* shared */
 
 /* The exec ends as a call of the main thread: nothing ends under this TID. */
 static void *leave_tid(void *path)

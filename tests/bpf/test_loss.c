@@ -151,10 +151,10 @@ static void sleepers_victim(void *data)
 			make_rare_call(k);
 		__atomic_add_fetch(&sleepers->asleep, 1, __ATOMIC_SEQ_CST);
 		for (;;)
-			(void)syscall(NR_PAUSE, NULL, 0, NULL, NULL, 0);
+			victim_pause();
 	}
 	for (;;)
-		(void)syscall(NR_PAUSE, NULL, 0, NULL, NULL, 0);
+		victim_pause();
 }
 
 static void end_sleepers(void *data)

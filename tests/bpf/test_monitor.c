@@ -325,7 +325,7 @@ static void mover_victim(void *data)
 	victim_check(pthread_create(&thread, NULL, mover_thread, mover) == 0);
 	__atomic_add_fetch(&mover->ready, 1, __ATOMIC_SEQ_CST);
 	for (;;)
-		(void)syscall(NR_PAUSE, NULL, 0, NULL, NULL, 0);
+		victim_pause();
 }
 
 /* The dump has passed the first of the two, which is the main thread, and comes to the other. */

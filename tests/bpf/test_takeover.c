@@ -243,24 +243,6 @@ static uint64_t run_dozers(struct lab *lab, struct doze *what)
 #define YOUNG_NS 500000
 #endif
 
-/* Each call, or where some were lost all of them. */
-static void expect_all(struct lab *lab, const struct doze *what)
-{
-	uint64_t lost = lab_lost(lab, LOSS_RING_FULL) + lab_lost(lab, LOSS_RECURSION);
-	uint64_t truth = what->sleeps;
-
-	for (size_t i = 0; i < RARE_CALLS; i++) {
-		uint64_t count = lab_sum(lab, .call = rare_calls[i].name).count;
-
-		truth += what->truth[i];
-		if (lost == 0 && count != what->truth[i])
-			fail_msg("%s: %ju of %ju calls", rare_calls[i].name, (uintmax_t)count,
-				 (uintmax_t)what->truth[i]);
-	}
-	lab_expect_truth(lab, truth);
-	assert_int_equal(lab_lost(lab, LOSS_NO_MEMORY), 0);
-}
-
 static void every_call_of_dozers(void **state)
 {
 	struct doze *what = lab_shared(sizeof(*what));
@@ -270,7 +252,7 @@ static void every_call_of_dozers(void **state)
 	(void)state;
 	(void)fprintf(stderr, "%ju sleeps, cells taken over %ju times\n", (uintmax_t)what->sleeps,
 		      (uintmax_t)n);
-	expect_all(lab, what);
+	expect_rare_calls(lab, what->truth, what->sleeps);
 	assert_int_equal(lab_lost(lab, LOSS_RING_FULL), 0);
 	lab_close(lab);
 }
@@ -282,7 +264,7 @@ static void the_same_with_a_tiny_ring(void **state)
 
 	(void)state;
 	(void)run_dozers(lab, what);
-	expect_all(lab, what);
+	expect_rare_calls(lab, what->truth, what->sleeps);
 	lab_close(lab);
 }
 

@@ -423,7 +423,7 @@ class Privileges(unittest.TestCase):
         with Monitor() as monitor:
             status = status_of(monitor.pid)
             self.assertEqual(status['NoNewPrivs'], '1')
-            allowed = 1 << 2 | 1 << 39 | 1 << 21  # DAC_READ_SEARCH, BPF, SYS_ADMIN
+            allowed = 1 << 2 | 1 << 39  # what opens files, and reads programs on some kernels
             self.assertEqual(int(status['CapEff'], 16) & ~allowed, 0, status['CapEff'])
             self.assertEqual(int(status['CapPrm'], 16) & ~allowed, 0, status['CapPrm'])
 

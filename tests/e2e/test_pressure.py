@@ -150,11 +150,12 @@ class Overload(Pressure):
                 self.assertEqual(tools.get(port, '/readyz')[0], 200)
         records = monitor.records
         seen = sum(total(records, name, comm=comm) for name in ('getppid', 'getpgrp'))
+        truth = 2 * OVERLOAD_OF_TWO * (7 + 1)
         causes = [r['lost']['causes'] for r in intervals(records)]
         if any('recursion' in one for one in causes):  # an upper bound, as there is a filter
-            self.check_sum(seen, 2 * 8 * OVERLOAD_OF_TWO, records)
+            self.check_sum(seen, truth, records)
         else:
-            self.assertEqual(seen + harness.lost(records), 2 * 8 * OVERLOAD_OF_TWO)
+            self.assertEqual(seen + harness.lost(records), truth)
         said = [harness.LOSS.match(line) for line in monitor.errors.splitlines()]
         self.assertTrue(all(said), monitor.errors)
         first = {cause: next(one[cause] for one in causes if cause in one)
