@@ -113,66 +113,6 @@ int collector_open_rings(struct collector *collector)
 				collector);
 }
 
-/*
- * Reads a whole dump into memory first, behind the @ret_size bytes that are there: what is still in
- * the ring afterwards belongs to it.
- */
-static int read_dump(struct collector *collector, size_t *ret_size)
-{
-	_cleanup_(closep) int fd = -1;
-	size_t size = *ret_size;
-
-	fd = bpf_iter_create(bpf_link__fd(collector->skel->links.on_dump));
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		ssize_t n;
-
-		if (collector->dump_size - size < DUMP_BYTES_MIN / 2) {
-			size_t new_size =
-				collector->dump_size ? collector->dump_size * 2 : DUMP_BYTES_MIN;
-			char *dump = realloc(collector->dump, new_size);
-
-			if (!dump)
-				return -ENOMEM;
-			collector->dump = dump;
-			collector->dump_size = new_size;
-		}
-		/* The walk goes on to where a read is full. */
-		n = read(fd, collector->dump + size,
-			 collector->dumping ? sizeof(struct dump_task)
-					    : collector->dump_size - size);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		size += (size_t)n;
-		if (collector->dumping)
-			collector->dumping(collector->dumping_data);
-	}
-	*ret_size = size;
-	return 0;
-}
-
-static int compare_marks(const void *a, const void *b)
-{
-	const struct mark *x = a, *y = b;
-
-	if (x->record_id != y->record_id)
-		return x->record_id < y->record_id ? -1 : 1;
-	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
-}
-
-static bool is_marked(const struct collector *collector, uint64_t record_id, uint32_t sequence)
-{
-	struct mark key = { .record_id = record_id, .sequence = sequence };
-
-	return collector->n_marks &&
-	       bsearch(&key, collector->marks, collector->n_marks, sizeof(key), compare_marks);
-}
-
 static int add_in_flight(struct collector *collector, const struct dump_task *head,
 			 const struct batch *batch)
 {
@@ -228,6 +168,102 @@ static int next_dumped(char **data, size_t *size, struct dumped *ret)
 	*data += n;
 	*size -= n;
 	return 0;
+}
+
+/*
+ * Takes tasks without cells, which most are that sleep, out of what has come of the dump: all that
+ * is told of them is the call that they are in. @sifted: how much of the dump has been gone
+ * through; @size: its end.
+ */
+static int sift_dump(struct collector *collector, size_t *sifted, size_t *size)
+{
+	char *next = collector->dump + *sifted, *kept = next;
+	size_t left = *size - *sifted;
+	int r = 0;
+
+	while (r == 0) {
+		char *task = next;
+		struct dumped dumped;
+
+		if (next_dumped(&next, &left, &dumped) < 0)
+			break; /* what is missing is still to come */
+		if (dumped.head->n_cells == 0) {
+			r = add_in_flight(collector, dumped.head, dumped.batch);
+			continue;
+		}
+		if (kept != task)
+			memmove(kept, task, (size_t)(next - task));
+		kept += next - task;
+	}
+	memmove(kept, next, left);
+	*sifted = (size_t)(kept - collector->dump);
+	*size = *sifted + left;
+	return r;
+}
+
+/*
+ * Reads what has to be seen together of a dump into memory first, behind the @ret_size bytes that
+ * are there: what is still in the ring afterwards belongs to it.
+ */
+static int read_dump(struct collector *collector, size_t *ret_size)
+{
+	_cleanup_(closep) int fd = -1;
+	size_t size = *ret_size, sifted = size;
+	int r;
+
+	fd = bpf_iter_create(bpf_link__fd(collector->skel->links.on_dump));
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n;
+
+		if (collector->dump_size - size < DUMP_BYTES_MIN / 2) {
+			size_t new_size =
+				collector->dump_size ? collector->dump_size * 2 : DUMP_BYTES_MIN;
+			char *dump = realloc(collector->dump, new_size);
+
+			if (!dump)
+				return -ENOMEM;
+			collector->dump = dump;
+			collector->dump_size = new_size;
+		}
+		/* The walk goes on to where a read is full. */
+		n = read(fd, collector->dump + size,
+			 collector->dumping ? sizeof(struct dump_task)
+					    : collector->dump_size - size);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		size += (size_t)n;
+		/* The last dump goes round twice: whom it has met is looked for in it. */
+		r = collector->attached ? sift_dump(collector, &sifted, &size) : 0;
+		if (r < 0)
+			return r;
+		if (collector->dumping)
+			collector->dumping(collector->dumping_data);
+	}
+	*ret_size = size;
+	return 0;
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+	const struct mark *x = a, *y = b;
+
+	if (x->record_id != y->record_id)
+		return x->record_id < y->record_id ? -1 : 1;
+	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+static bool is_marked(const struct collector *collector, uint64_t record_id, uint32_t sequence)
+{
+	struct mark key = { .record_id = record_id, .sequence = sequence };
+
+	return collector->n_marks &&
+	       bsearch(&key, collector->marks, collector->n_marks, sizeof(key), compare_marks);
 }
 
 static int take_dumped(struct collector *collector, const struct dumped *dumped)
@@ -318,6 +354,7 @@ int collector_dump(struct collector *collector, uint64_t *ret_ring_lost)
 		/* Before the dump: what was lost by then, it cannot have seen live. */
 		*ret_ring_lost = ring_lost(collector);
 		size = 0;
+		collector->n_in_flight = 0;
 		r = collector_drain(collector);
 		if (r == 0)
 			r = read_dump(collector, &size);
@@ -341,7 +378,6 @@ int collector_dump(struct collector *collector, uint64_t *ret_ring_lost)
 		qsort(collector->marks, collector->n_marks, sizeof(*collector->marks),
 		      compare_marks);
 
-	collector->n_in_flight = 0;
 	r = take_dump(collector, collector->dump, first_size, false);
 	if (r == 0 && size > first_size)
 		r = take_dump(collector, collector->dump + first_size, size - first_size, true);
