@@ -92,10 +92,10 @@ void ledger_task_of(const struct batch *batch, bool by_thread, struct snapshot_t
 /* What an interval like the latest will not need: one with more rows than usual is no measure. */
 static void give_slots_back(struct ledger *ledger)
 {
-	size_t n = ledger->n_slots_before + ledger->n_slots_before / 8 + 64;
+	size_t n = ledger->n_slots_before + ledger->n_slots_before / 16 + 64;
 	struct snapshot_row *rows;
 
-	if (ledger->snapshot_rows_size <= n + n / 8)
+	if (ledger->snapshot_rows_size <= n + n / 16)
 		return;
 	rows = realloc(ledger->snapshot_rows, n * sizeof(*rows));
 	if (!rows)

@@ -13,15 +13,15 @@
 #define GROUPS	      (HIST_BUCKETS / GROUP_BUCKETS)
 _Static_assert(HIST_BUCKETS % GROUP_BUCKETS == 0, "buckets are looked at by groups");
 
-/* A bucket's balance is kept in 32 bits up to here: a cell adds no more than 16. */
-#define BUCKET_MAX (1 << 30)
+/* Most buckets hold little: beyond this, they are kept apart. */
+#define BUCKET_MAX INT16_MAX
 
 /* What few rows have. */
 struct row_rare {
 	int64_t interrupted;
 	int64_t denied;
 	uint64_t max_ahead_ns;	  /* seen in the interval before, when its call was not yet */
-	int64_t *high;		  /* of each bucket what its 32 bits could not hold; or NULL */
+	int64_t *high;		  /* of each bucket what its 16 bits could not hold; or NULL */
 	struct row_errno *errnos; /* but for the first */
 	uint32_t n_errnos;
 };
@@ -52,7 +52,7 @@ static int64_t bucket_balance(const struct row_detail *detail, int i)
 	return high + detail->buckets[i];
 }
 
-/* Keeps in the 32 bits of a bucket what fits there, and the rest apart. */
+/* Keeps in the 16 bits of a bucket what fits there, and the rest apart. */
 static int bucket_set(struct row_detail *detail, int i, int64_t balance)
 {
 	bool fits = balance >= -BUCKET_MAX && balance <= BUCKET_MAX;
@@ -69,7 +69,7 @@ static int bucket_set(struct row_detail *detail, int i, int64_t balance)
 			return -ENOMEM;
 		rare->high[i] = fits ? 0 : balance;
 	}
-	detail->buckets[i] = fits ? (int32_t)balance : 0;
+	detail->buckets[i] = fits ? (int16_t)balance : 0;
 	return 0;
 }
 
@@ -93,10 +93,11 @@ static int row_add_buckets(struct row *row, struct row_detail *detail, const str
 			int32_t balance = detail->buckets[i] + cell->buckets[i];
 			int r;
 
-			detail->buckets[i] = balance;
-			if (balance <= BUCKET_MAX)
+			if (balance <= BUCKET_MAX) {
+				detail->buckets[i] = (int16_t)balance;
 				continue;
-			r = bucket_set(detail, i, bucket_balance(detail, i));
+			}
+			r = bucket_set(detail, i, bucket_balance(detail, i) + cell->buckets[i]);
 			if (r < 0)
 				return r;
 		}

@@ -19,9 +19,8 @@
 /*
  * Balances are folded − reported, and negative while reported calls are still live.
  *
- * A row takes four cache lines, and most cells touch two of them: all of struct row, and of its
- * details what comes before the buckets of slower calls. At tens of thousands of rows that is most
- * of the time that a cell takes.
+ * At tens of thousands of rows most of the time that a cell takes goes to cache misses: most touch
+ * all of struct row, and of its details what comes before the buckets of slower calls.
  */
 struct row {
 	int64_t count;
@@ -47,10 +46,9 @@ struct row_rare; /* what few rows have */
 
 struct row_detail {
 	struct row_errno first_errno;
-	struct row_rare *rare; /* or NULL */
-	int32_t buckets[HIST_BUCKETS];
+	struct row_rare *rare;	       /* or NULL */
+	int16_t buckets[HIST_BUCKETS]; /* as far as that holds them; see struct row_rare */
 };
-_Static_assert(sizeof(struct row_detail) == 2 * ROW_ALIGN, "details are two cache lines");
 
 /* Adds what has been folded, or what is live and also adds up in @stats. Returns 0 or -ENOMEM. */
 int row_add_folded(struct row *row, struct row_detail *detail, const struct cell *cell);

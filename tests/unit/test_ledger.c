@@ -688,6 +688,47 @@ static void test_interval_of_billions(void **state)
 	assert_int_equal(ledger_rows(ledger), 0);
 }
 
+static uint64_t calls_of_interval(struct ledger *ledger, uint32_t epoch)
+{
+	struct snapshot snapshot = close_interval(ledger, epoch, 0);
+	const struct snapshot_row *row = find(&snapshot, CALL_READ);
+
+	if (!row)
+		return 0;
+	assert_int_equal(row->stats.buckets[1], row->stats.count);
+	return row->stats.count;
+}
+
+/* A row keeps little of a bucket in few bits, and the rest apart: nothing is lost in between. */
+static void test_buckets_of_any_size(void **state)
+{
+	static const unsigned sizes[] = { 1, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff };
+	const unsigned n_sizes = sizeof(sizes) / sizeof(sizes[0]);
+	struct ledger *ledger = *state;
+	struct actor actor;
+
+	for (unsigned i = 0; i < n_sizes * n_sizes; i++) {
+		unsigned folded = sizes[i / n_sizes], live = sizes[i % n_sizes];
+		uint32_t epoch = 4 * i + 1;
+
+		actor_init(&actor, 10, 10, 7, "app");
+		actor_calls(&actor, CALL_READ, folded);
+		actor_fold(&actor, ledger);
+		actor_calls(&actor, CALL_READ, live);
+		actor_dump(&actor, ledger);
+		assert_int_equal(calls_of_interval(ledger, epoch), folded + live);
+		actor_dump(&actor, ledger);
+		assert_int_equal(calls_of_interval(ledger, epoch + 1), 0);
+		actor_fold(&actor, ledger);
+		actor_calls(&actor, CALL_READ, folded);
+		actor_dump(&actor, ledger);
+		assert_int_equal(calls_of_interval(ledger, epoch + 2), folded);
+		actor_fold(&actor, ledger);
+		assert_int_equal(calls_of_interval(ledger, epoch + 3), 0);
+		assert_int_equal(ledger_rows(ledger), 0);
+	}
+}
+
 /* What was reported while it was live is owed until it is folded, however much it is. */
 static void test_threads_of_billions(void **state)
 {
@@ -1174,6 +1215,7 @@ int main(void)
 		TEST(test_random_histories),
 		TEST(test_cell_read_in_mid_call),
 		TEST(test_interval_of_billions),
+		TEST(test_buckets_of_any_size),
 		TEST(test_threads_of_billions),
 		TEST(test_errnos_of_many_rows),
 		TEST(test_errnos_of_many_cells),
