@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "identity_json.h"
 #include "line.h"
+#include "stats.h"
 #include "syscalls.h"
 #include "text.h"
 
@@ -165,18 +166,20 @@ static void add_errnos(struct line *line, const struct report_call *call)
 static void add_call(struct line *line, const struct report_call *call)
 {
 	const struct call_stats *stats = call->stats;
+	struct latencies latencies;
 	char buffer[SYSCALL_NAME_MAX];
 
+	stats_latencies(stats, &latencies);
 	line_add(line, "{\"name\":\"");
 	line_add(line, call->is_other ? "other" : syscall_name(call->nr, call->abi, buffer));
 	add_uint(line, "\",\"count\":", stats->count);
 	add_uint(line, ",\"errors\":", stats->errors);
-	if (call->timed) {
-		add_ms(line, ",\"avg_ms\":", call->avg_ns);
+	if (latencies.timed) {
+		add_ms(line, ",\"avg_ms\":", latencies.avg_ns);
 		add_ms(line, ",\"max_ms\":", stats->max_ns);
-		add_ms(line, ",\"p50_ms\":", call->p50_ns);
-		add_ms(line, ",\"p95_ms\":", call->p95_ns);
-		add_ms(line, ",\"p99_ms\":", call->p99_ns);
+		add_ms(line, ",\"p50_ms\":", latencies.p50_ns);
+		add_ms(line, ",\"p95_ms\":", latencies.p95_ns);
+		add_ms(line, ",\"p99_ms\":", latencies.p99_ns);
 	}
 	add_uint(line, ",\"bytes\":", stats->bytes);
 	if (!call->is_other)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "line.h"
+#include "stats.h"
 #include "syscalls.h"
 #include "text.h"
 
@@ -116,16 +117,19 @@ static void add_who(struct line *line, const struct snapshot_task *task)
 
 static void add_stats(struct line *line, const struct report_call *call)
 {
-	bool timed = call->timed > 0;
+	struct latencies latencies;
+	bool timed;
 
+	stats_latencies(call->stats, &latencies);
+	timed = latencies.timed > 0;
 	add_count(line, " count=", call->stats->count);
-	add_ms(line, " avg_ms=", timed, call->avg_ns);
+	add_ms(line, " avg_ms=", timed, latencies.avg_ns);
 	add_ms(line, " max_ms=", timed, call->stats->max_ns);
 	add_count(line, " bytes=", call->stats->bytes);
 	add_count(line, " errors=", call->stats->errors);
-	add_ms(line, " p50_ms=", timed, call->p50_ns);
-	add_ms(line, " p95_ms=", timed, call->p95_ns);
-	add_ms(line, " p99_ms=", timed, call->p99_ns);
+	add_ms(line, " p50_ms=", timed, latencies.p50_ns);
+	add_ms(line, " p95_ms=", timed, latencies.p95_ns);
+	add_ms(line, " p99_ms=", timed, latencies.p99_ns);
 }
 
 /* "EAGAIN:3,ENOENT:7" */

@@ -123,22 +123,6 @@ static int find_tasks(struct item *items, size_t n, struct task_slot *slots, siz
 	return r;
 }
 
-static void set_latencies(struct report_call *call)
-{
-	static const unsigned permilles[] = { 500, 950, 990 };
-	const struct call_stats *stats = call->stats;
-	uint64_t percentiles[3];
-
-	call->timed = hist_total(stats->buckets);
-	if (call->timed == 0)
-		return;
-	call->avg_ns = stats->time_ns / call->timed;
-	hist_percentiles_ns(stats->buckets, call->timed, stats->max_ns, permilles, 3, percentiles);
-	call->p50_ns = percentiles[0];
-	call->p95_ns = percentiles[1];
-	call->p99_ns = percentiles[2];
-}
-
 static void fill_call(struct report_call *call, const struct report_task *task,
 		      const struct item *item, bool is_other)
 {
@@ -152,7 +136,6 @@ static void fill_call(struct report_call *call, const struct report_task *task,
 		.errnos = item->row->errnos,
 		.n_errnos = item->row->n_errnos,
 	};
-	set_latencies(call);
 }
 
 static struct report_task *add_task(struct build *build, struct report_container *container,

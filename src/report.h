@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One interval as people read it: containers, their processes (or threads), their calls, sorted,
- * cut to --top, percentiles worked out. Joins a snapshot with identities; no I/O. Complete before
+ * cut to --top. Joins a snapshot with identities; no I/O. Complete before
  * any output runs, so outputs cannot disagree.
  */
 #pragma once
@@ -15,23 +15,17 @@
 
 struct report_task;
 
-/* A row. */
+/* A row. There are tens of thousands: what its statistics come to is left to stats_latencies(). */
 struct report_call {
 	const struct report_task *task;
+	const struct call_stats *stats;
+	const struct errno_delta *errnos;
+	uint32_t n_errnos;
 	/* nr and abi of the call; is_other: the sum of what --top left out. */
 	uint32_t nr;
 	uint32_t abi;
 	bool is_other;
 	bool is_wait;
-	const struct call_stats *stats;
-	const struct errno_delta *errnos;
-	uint32_t n_errnos;
-	/* How many calls the latencies are of; 0: average, maximum and percentiles are absent. */
-	uint64_t timed;
-	uint64_t avg_ns;
-	uint64_t p50_ns;
-	uint64_t p95_ns;
-	uint64_t p99_ns;
 };
 
 /*

@@ -74,33 +74,85 @@ static int group_of(struct build *build, uint64_t cgroup_id, uint32_t *ret_group
 	return map_add(&build->cgroups, cgroup_id, *ret_group);
 }
 
-static int collect_rows(struct build *build)
+/* The group of a row, or NO_GROUP. */
+static int group_of_row(struct build *build, const struct snapshot_row *row, uint32_t *ret_group)
+{
+	*ret_group = NO_GROUP;
+	if (!(filter_verdict(&build->filter, row->nr, row->abi) & VERDICT_WANTED) ||
+	    !filter_takes_pid(&build->filter, row->task->pid))
+		return 0;
+	return group_of(build, row->task->cgroup_id, ret_group);
+}
+
+static int find_groups(struct build *build, uint32_t *groups)
 {
 	const struct snapshot *snapshot = build->snapshot;
 
-	build->items = calloc(snapshot->n_rows + 1, sizeof(*build->items));
-	if (!build->items)
-		return -ENOMEM;
-
 	for (uint32_t i = 0; i < snapshot->n_rows; i++) {
-		const struct snapshot_row *row = &snapshot->rows[i];
-		uint8_t verdict = filter_verdict(&build->filter, row->nr, row->abi);
-		uint32_t group;
-		int r;
+		int r = group_of_row(build, &snapshot->rows[i], &groups[i]);
 
-		if (!(verdict & VERDICT_WANTED) ||
-		    !filter_takes_pid(&build->filter, row->task->pid))
-			continue;
-		r = group_of(build, row->task->cgroup_id, &group);
 		if (r < 0)
 			return r;
-		if (group == NO_GROUP)
+		build->n_items += groups[i] != NO_GROUP;
+	}
+	return 0;
+}
+
+/* Where the items of each group begin. */
+static int find_starts(struct build *build, const uint32_t *groups, size_t **ret)
+{
+	size_t n_groups = build->full->report.n_containers, start = 0;
+	size_t *starts = calloc(n_groups + 1, sizeof(*starts));
+
+	if (!starts)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < build->snapshot->n_rows; i++) {
+		if (groups[i] != NO_GROUP)
+			starts[groups[i]]++;
+	}
+	for (size_t i = 0; i < n_groups; i++) {
+		size_t n = starts[i];
+
+		if (n > build->n_largest)
+			build->n_largest = n;
+		starts[i] = start;
+		start += n;
+	}
+	*ret = starts;
+	return 0;
+}
+
+/*
+ * Brings the items of each container together, in the order in which they came: so that sorting
+ * has to do with one container at a time, and rows of a task stay neighbours until then.
+ */
+static int collect_rows(struct build *build)
+{
+	const struct snapshot *snapshot = build->snapshot;
+	_cleanup_(freep) uint32_t *groups = calloc(snapshot->n_rows + 1, sizeof(*groups));
+	_cleanup_(freep) size_t *nexts = NULL;
+	int r;
+
+	if (!groups)
+		return -ENOMEM;
+	r = find_groups(build, groups);
+	if (r == 0)
+		r = find_starts(build, groups, &nexts);
+	if (r < 0)
+		return r;
+	build->items = calloc(build->n_items + 1, sizeof(*build->items));
+	if (!build->items)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < snapshot->n_rows; i++) {
+		const struct snapshot_row *row = &snapshot->rows[i];
+
+		if (groups[i] == NO_GROUP)
 			continue;
-		build->items[build->n_items++] = (struct item){
+		build->items[nexts[groups[i]]++] = (struct item){
 			.row = row,
 			.time_ns = row->stats.time_ns,
-			.group = group,
-			.is_wait = verdict & VERDICT_WAIT,
+			.group = groups[i],
+			.is_wait = filter_verdict(&build->filter, row->nr, row->abi) & VERDICT_WAIT,
 		};
 	}
 	return 0;
@@ -136,38 +188,6 @@ static int collect_in_flight(struct build *build)
 	return 0;
 }
 
-/*
- * Brings the items of each container together, in the order in which they came: so that sorting
- * has to do with one container at a time, and rows of a task stay neighbours until then.
- */
-static int gather_items(struct build *build)
-{
-	size_t n_groups = build->full->report.n_containers;
-	_cleanup_(freep) size_t *ends = calloc(n_groups + 1, sizeof(*ends));
-	struct item *items = calloc(build->n_items + 1, sizeof(*items));
-	size_t end = 0;
-
-	if (!ends || !items) {
-		free(items);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < build->n_items; i++)
-		ends[build->items[i].group]++;
-	for (size_t i = 0; i < n_groups; i++) {
-		size_t n = ends[i];
-
-		if (n > build->n_largest)
-			build->n_largest = n;
-		ends[i] = end;
-		end += n;
-	}
-	for (size_t i = 0; i < build->n_items; i++)
-		items[ends[build->items[i].group]++] = build->items[i];
-	free(build->items);
-	build->items = items;
-	return 0;
-}
-
 int report_join(struct build *build)
 {
 	int r;
@@ -175,7 +195,5 @@ int report_join(struct build *build)
 	r = collect_rows(build);
 	if (r == 0)
 		r = collect_in_flight(build);
-	if (r == 0)
-		r = gather_items(build);
 	return r;
 }

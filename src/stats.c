@@ -63,6 +63,21 @@ void hist_percentiles_ns(const uint64_t buckets[static HIST_BUCKETS], uint64_t t
 	}
 }
 
+void stats_latencies(const struct call_stats *stats, struct latencies *ret)
+{
+	static const unsigned permilles[] = { 500, 950, 990 };
+	uint64_t percentiles[3];
+
+	*ret = (struct latencies){ .timed = hist_total(stats->buckets) };
+	if (ret->timed == 0)
+		return;
+	ret->avg_ns = stats->time_ns / ret->timed;
+	hist_percentiles_ns(stats->buckets, ret->timed, stats->max_ns, permilles, 3, percentiles);
+	ret->p50_ns = percentiles[0];
+	ret->p95_ns = percentiles[1];
+	ret->p99_ns = percentiles[2];
+}
+
 int sums_init(struct sums *sums, size_t n_rows, size_t n_errnos)
 {
 	sums->rows = calloc(n_rows + 1, sizeof(*sums->rows));

@@ -19,6 +19,17 @@ uint64_t hist_total(const uint64_t buckets[static HIST_BUCKETS]);
 void hist_percentiles_ns(const uint64_t buckets[static HIST_BUCKETS], uint64_t total,
 			 uint64_t max_ns, const unsigned *permilles, size_t n, uint64_t *ret_ns);
 
+/* What is said of the calls that were timed. */
+struct latencies {
+	uint64_t timed; /* how many; 0: average, maximum and percentiles are absent */
+	uint64_t avg_ns;
+	uint64_t p50_ns;
+	uint64_t p95_ns;
+	uint64_t p99_ns;
+};
+
+void stats_latencies(const struct call_stats *stats, struct latencies *ret);
+
 /* Rows that are sums of others, with errnos of their own, in memory taken once. */
 struct sums {
 	struct snapshot_row *rows;

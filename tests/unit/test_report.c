@@ -77,6 +77,14 @@ static void make_rows(struct fixture *fixture)
 	fixture_time(fixture_row(fixture, &web_2, WORK_B, 1), 1, 2 * MS);
 }
 
+static uint64_t avg_ns(const struct report_call *call)
+{
+	struct latencies latencies;
+
+	stats_latencies(call->stats, &latencies);
+	return latencies.avg_ns;
+}
+
 static void assert_call(const struct report_call *call, const struct snapshot_task *task,
 			uint32_t nr, uint64_t count)
 {
@@ -152,7 +160,7 @@ static void test_by_container(void **state)
 	assert_call(web->rows[2], NULL, WAIT_A, 2);
 	assert_int_equal(web->rows[1]->stats->time_ns, 5 * MS);
 	assert_int_equal(web->rows[1]->stats->max_ns, 2 * MS);
-	assert_int_equal(web->rows[1]->avg_ns, 1250000);
+	assert_int_equal(avg_ns(web->rows[1]), 1250000);
 	assert_int_equal(web->rows[1]->n_errnos, 3);
 	for (uint32_t i = 0; i < 3; i++) {
 		const struct errno_delta *one = &web->rows[1]->errnos[i];
@@ -207,6 +215,7 @@ static void test_top(void **state)
 	struct fixture fixture;
 	struct report *report;
 	const struct report_container *web;
+	struct latencies latencies;
 
 	options.top = 2;
 	make_rows(&fixture);
@@ -224,8 +233,9 @@ static void test_top(void **state)
 	assert_int_equal(web->rows[2]->stats->denied, 3);
 	assert_int_equal(web->rows[2]->stats->time_ns, 10002 * MS);
 	assert_int_equal(web->rows[2]->stats->max_ns, 5000 * MS);
-	assert_int_equal(web->rows[2]->timed, 3);
-	assert_int_equal(web->rows[2]->avg_ns, 3334 * MS);
+	stats_latencies(web->rows[2]->stats, &latencies);
+	assert_int_equal(latencies.timed, 3);
+	assert_int_equal(latencies.avg_ns, 3334 * MS);
 	assert_int_equal(web->totals.count, 10);
 	assert_int_equal(web->tasks[web->n_tasks - 1].calls[0].is_other, true);
 	/* As many rows as --top allows are no reason for a sum. */
@@ -577,6 +587,7 @@ static void test_latencies(void **state)
 	struct report *report;
 	const struct report_call *call;
 	struct snapshot_row *row;
+	struct latencies latencies;
 
 	/* 98 polls of 1 ms and 2 of 50 ms */
 	fixture_init(&fixture);
@@ -588,16 +599,19 @@ static void test_latencies(void **state)
 	assert_int_equal(report->containers[0].n_rows, 2);
 
 	call = report->containers[0].rows[1];
-	assert_int_equal(call->timed, 100);
-	assert_int_equal(call->avg_ns, 1980000);
-	assert_in_range(call->p50_ns, 524288, 1048576);
-	assert_in_range(call->p95_ns, 524288, 1048576);
-	assert_in_range(call->p99_ns, 33554432, 50 * MS);
-	assert_true(call->p99_ns <= call->stats->max_ns);
+	stats_latencies(call->stats, &latencies);
+	assert_int_equal(latencies.timed, 100);
+	assert_int_equal(latencies.avg_ns, 1980000);
+	assert_in_range(latencies.p50_ns, 524288, 1048576);
+	assert_in_range(latencies.p95_ns, 524288, 1048576);
+	assert_in_range(latencies.p99_ns, 33554432, 50 * MS);
+	assert_true(latencies.p99_ns <= call->stats->max_ns);
 
 	call = report->containers[0].rows[0];
-	assert_int_equal(call->timed, 0);
-	assert_int_equal(call->avg_ns + call->p50_ns + call->p95_ns + call->p99_ns, 0);
+	stats_latencies(call->stats, &latencies);
+	assert_int_equal(latencies.timed, 0);
+	assert_int_equal(latencies.avg_ns, 0);
+	assert_int_equal(latencies.p50_ns + latencies.p95_ns + latencies.p99_ns, 0);
 	report_free(report);
 	fixture_done(&fixture);
 }
