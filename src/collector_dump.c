@@ -113,11 +113,24 @@ int collector_open_rings(struct collector *collector)
 				collector);
 }
 
-static int add_in_flight(struct collector *collector, const struct dump_task *head,
-			 const struct batch *batch)
+/* Where the parts lie in the dump. All are multiples of 8 bytes, so that each is aligned. */
+struct dumped {
+	const struct dump_task *head;
+	struct batch *batch;
+	const struct dump_end *end;
+};
+_Static_assert(sizeof(struct dump_task) % 8 == 0 && sizeof(struct dump_end) % 8 == 0 &&
+		       offsetof(struct batch, cells) % 8 == 0 && sizeof(struct cell) % 8 == 0,
+	       "the parts of a dump must be aligned");
+
+/* The call that a task is in, if any. */
+static int add_in_flight(struct collector *collector, const struct dumped *dumped)
 {
+	const struct dump_task *head = dumped->head;
 	struct snapshot_in_flight *in_flight;
 
+	if (!head->call_start_ns)
+		return 0;
 	if (collector->n_in_flight == collector->in_flight_size) {
 		size_t size = collector->in_flight_size ? collector->in_flight_size * 2 : 256;
 
@@ -133,20 +146,10 @@ static int add_in_flight(struct collector *collector, const struct dump_task *he
 		.abi = head->call_abi,
 		.age_ns = head->now_ns - head->call_start_ns,
 	};
-	ledger_task_of(batch, true, &in_flight->task);
+	ledger_task_of(dumped->batch, true, &in_flight->task);
 	in_flight->task.tid = head->tid;
 	return 0;
 }
-
-/* Where the parts lie in the dump. All are multiples of 8 bytes, so that each is aligned. */
-struct dumped {
-	const struct dump_task *head;
-	struct batch *batch;
-	const struct dump_end *end;
-};
-_Static_assert(sizeof(struct dump_task) % 8 == 0 && sizeof(struct dump_end) % 8 == 0 &&
-		       offsetof(struct batch, cells) % 8 == 0 && sizeof(struct cell) % 8 == 0,
-	       "the parts of a dump must be aligned");
 
 /* Takes one task from the dump of *@size bytes at *@data. */
 static int next_dumped(char **data, size_t *size, struct dumped *ret)
@@ -188,7 +191,7 @@ static int sift_dump(struct collector *collector, size_t *sifted, size_t *size)
 		if (next_dumped(&next, &left, &dumped) < 0)
 			break; /* what is missing is still to come */
 		if (dumped.head->n_cells == 0) {
-			r = add_in_flight(collector, dumped.head, dumped.batch);
+			r = add_in_flight(collector, &dumped);
 			continue;
 		}
 		if (kept != task)
@@ -283,7 +286,7 @@ static int take_dumped(struct collector *collector, const struct dumped *dumped)
 		if (r < 0)
 			return r;
 	}
-	return head->call_start_ns ? add_in_flight(collector, head, dumped->batch) : 0;
+	return add_in_flight(collector, dumped);
 }
 
 /* Takes what is in a dump, but records that are marked as dumped where @again. */

@@ -20,7 +20,7 @@
  * Balances are folded − reported, and negative while reported calls are still live.
  *
  * At tens of thousands of rows most of the time that a cell takes goes to cache misses: most touch
- * all of struct row, and of its details what comes before the buckets of slower calls.
+ * all of struct row, and of its details no more than a cache line or two.
  */
 struct row {
 	int64_t count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One interval as people read it: containers, their processes (or threads), their calls, sorted,
- * cut to --top. Joins a snapshot with identities; no I/O. Complete before
- * any output runs, so outputs cannot disagree.
+ * cut to --top. Joins a snapshot with identities; no I/O. Complete before any output runs, so
+ * outputs cannot disagree.
  */
 #pragma once
 

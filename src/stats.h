@@ -21,13 +21,14 @@ void hist_percentiles_ns(const uint64_t buckets[static HIST_BUCKETS], uint64_t t
 
 /* What is said of the calls that were timed. */
 struct latencies {
-	uint64_t timed; /* how many; 0: average, maximum and percentiles are absent */
+	uint64_t timed; /* how many; 0: the others mean nothing, nor does the calls' max_ns */
 	uint64_t avg_ns;
 	uint64_t p50_ns;
 	uint64_t p95_ns;
 	uint64_t p99_ns;
 };
 
+/* The average, and percentiles as far as the histogram tells them. */
 void stats_latencies(const struct call_stats *stats, struct latencies *ret);
 
 /* Rows that are sums of others, with errnos of their own, in memory taken once. */

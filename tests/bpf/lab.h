@@ -206,7 +206,7 @@ void lab_expect_truth_(struct lab *lab, uint64_t truth, const char *file, int li
 #define lab_expect_nothing_lost(lab) lab_expect_nothing_lost_(lab, __FILE__, __LINE__)
 void lab_expect_nothing_lost_(const struct lab *lab, const char *file, int line);
 
-/* The in-flight call of thread @tid in @snapshot, NULL if none is listed. */
+/* The in-flight call of thread @tid in @snapshot, NULL if none is listed; fails the test on two. */
 const struct snapshot_in_flight *lab_in_flight(const struct snapshot *snapshot, pid_t tid);
 
 /* Compares with a message that shows both, and all rows of the lab. */

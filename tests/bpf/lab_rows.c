@@ -305,11 +305,15 @@ void lab_expect_nothing_lost_(const struct lab *lab, const char *file, int line)
 
 const struct snapshot_in_flight *lab_in_flight(const struct snapshot *snapshot, pid_t tid)
 {
+	const struct snapshot_in_flight *found = NULL;
+
 	for (uint32_t i = 0; i < snapshot->n_in_flight; i++) {
-		if (snapshot->in_flight[i].task.tid == tid)
-			return &snapshot->in_flight[i];
+		if (snapshot->in_flight[i].task.tid != tid)
+			continue;
+		assert_null(found);
+		found = &snapshot->in_flight[i];
 	}
-	return NULL;
+	return found;
 }
 
 void lab_assert_(const struct lab *lab, bool condition, const char *text, const char *file,

@@ -16,6 +16,16 @@
 
 #include "src/clock.h"
 
+/*
+ * However young a call: what its task wrote before it is seen by all where stores keep their order,
+ * as on x86. Elsewhere calls must have some age.
+ */
+#if defined(__x86_64__)
+#define YOUNG_NS 1
+#else
+#define YOUNG_NS 500000
+#endif
+
 static char own_name[COMM_LEN];
 
 /* Only the victims' own name, and calls of which they know the number. */
@@ -164,6 +174,104 @@ static void not_at_the_end(void **state)
 	take_over(true);
 }
 
+/* ---- calls in flight, of tasks with cells and without ---- */
+
+#define SLEEPERS 16
+
+struct sleepers {
+	int go[2];
+	unsigned started;
+	unsigned woken;
+	pid_t tids[SLEEPERS];
+};
+
+static void *sleeper(void *data)
+{
+	struct sleepers *sleepers = data;
+	char byte;
+
+	sleepers->tids[__atomic_fetch_add(&sleepers->started, 1, __ATOMIC_SEQ_CST)] = gettid();
+	while (read(sleepers->go[0], &byte, 1) == 1)
+		__atomic_add_fetch(&sleepers->woken, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void sleepers_victim(void *data)
+{
+	pthread_t thread;
+
+	victim_check(prctl(PR_SET_NAME, own_name) == 0);
+	for (int i = 0; i < SLEEPERS; i++)
+		victim_check(pthread_create(&thread, NULL, sleeper, data) == 0);
+	for (;;)
+		victim_pause();
+}
+
+static void wait_for_sleepers(const struct sleepers *sleepers, pid_t pid, unsigned woken)
+{
+	while (__atomic_load_n(&sleepers->started, __ATOMIC_SEQ_CST) < SLEEPERS ||
+	       __atomic_load_n(&sleepers->woken, __ATOMIC_SEQ_CST) < woken)
+		usleep(1000);
+	for (int i = 0; i < SLEEPERS; i++)
+		lab_wait_blocked(pid, sleepers->tids[i], SYS_read);
+}
+
+static void expect_all_in_flight(struct lab *lab, const struct sleepers *sleepers)
+{
+	struct snapshot snapshot;
+
+	lab_read(lab, &snapshot);
+	for (int i = 0; i < SLEEPERS; i++) {
+		const struct snapshot_in_flight *call = lab_in_flight(&snapshot, sleepers->tids[i]);
+
+		lab_assert(lab, call && call->nr == SYS_read);
+	}
+}
+
+static void read_in_small_pieces(void *data)
+{
+	(void)data;
+}
+
+/* In whatever pieces a dump comes, and in the last one too, which goes round twice. */
+static void in_flight_once(void **state)
+{
+	struct sleepers *sleepers = lab_shared(sizeof(*sleepers));
+	const char *comm = own_name;
+	struct string_list comms = { .items = &comm, .n = 1 };
+	struct lab *lab;
+	pid_t pid;
+
+	(void)state;
+	(void)snprintf(own_name, sizeof(own_name), "takeover-%d", getpid());
+	lab = lab_open(&(struct collector_options){ .comms = &comms,
+						    .in_flight_ns = 1,
+						    .settled_ns = YOUNG_NS,
+						    .dumping = read_in_small_pieces });
+	assert_int_equal(pipe(sleepers->go), 0);
+	pid = lab_start(lab, sleepers_victim, sleepers);
+	wait_for_sleepers(sleepers, pid, 0);
+	lab_wait_blocked(pid, pid, NR_PAUSE);
+	for (int i = 0; i < 3; i++) {
+		usleep(10000);
+		expect_all_in_flight(lab, sleepers);
+	}
+	assert_int_equal(taken(lab), SLEEPERS + 1);
+	/* Now some have cells. */
+	assert_int_equal(write(sleepers->go[1], "12345678", 8), 8);
+	wait_for_sleepers(sleepers, pid, 8);
+	expect_all_in_flight(lab, sleepers);
+	assert_int_equal(taken(lab), SLEEPERS + 1);
+	collector_detach(lab_collector(lab));
+	expect_all_in_flight(lab, sleepers);
+	lab_expect(lab, .call = "read", .count = 8, .bytes = 8);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	lab_reap(lab, pid, SIGKILL);
+	lab_close(lab);
+	close(sleepers->go[0]);
+	close(sleepers->go[1]);
+}
+
 /* ---- many, waking up at any time ---- */
 
 #define DOZERS	  12
@@ -233,16 +341,6 @@ static uint64_t run_dozers(struct lab *lab, struct doze *what)
 	return n;
 }
 
-/*
- * However young a call: what its task wrote before it is seen by all where stores keep their order,
- * as on x86. Elsewhere calls must have some age.
- */
-#if defined(__x86_64__)
-#define YOUNG_NS 1
-#else
-#define YOUNG_NS 500000
-#endif
-
 static void every_call_of_dozers(void **state)
 {
 	struct doze *what = lab_shared(sizeof(*what));
@@ -273,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		lab_test(taken_over_once),
 		lab_test(not_at_the_end),
+		lab_test(in_flight_once),
 		lab_test(every_call_of_dozers),
 		lab_test(the_same_with_a_tiny_ring),
 	};
