@@ -152,6 +152,12 @@ void lab_read(struct lab *lab, struct snapshot *ret);
 void lab_sleep_ms(struct lab *lab, unsigned ms);
 /* Reads until no row of ours changes any more. */
 void lab_settle(struct lab *lab);
+/*
+ * The same, and where programs may be preempted until what comes late by that is there as well: a
+ * task whose end was left out is counted when it is freed, and what was missed is said to be lost
+ * a second or two later.
+ */
+void lab_settle_late(struct lab *lab);
 /* Forgets the sums. */
 void lab_clear(struct lab *lab);
 

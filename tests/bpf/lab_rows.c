@@ -186,6 +186,13 @@ void lab_settle(struct lab *lab)
 	}
 }
 
+void lab_settle_late(struct lab *lab)
+{
+	if (lab_preempts_programs())
+		lab_sleep_ms(lab, 2500);
+	lab_settle(lab);
+}
+
 void lab_clear(struct lab *lab)
 {
 	while (lab->first) {
@@ -285,6 +292,7 @@ void lab_expect_truth_(struct lab *lab, uint64_t truth, const char *file, int li
 
 	(void)fprintf(stderr, "%ju calls, %ju reported, %ju lost in the ring, %ju unseen\n",
 		      (uintmax_t)truth, (uintmax_t)seen, (uintmax_t)ring_full, (uintmax_t)unseen);
+	assert_int_equal(lab->lost[LOSS_NO_MEMORY], 0);
 	if (seen + ring_full == truth)
 		return;
 	if (!lab_preempts_programs() || seen + ring_full > truth ||

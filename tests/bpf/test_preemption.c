@@ -167,12 +167,7 @@ static void run_load(struct lab *lab, enum guard guard)
 	lab_wait_blocked(pid, pid, SYS_read);
 	assert_int_equal(write(load.go[1], "", 1), 1);
 	lab_reap(lab, pid, 0);
-	/*
-	 * A task whose end was left out is counted when it is freed, and what was missed is known
-	 * to be lost a second later.
-	 */
-	lab_sleep_ms(lab, 2500);
-	lab_settle(lab);
+	lab_settle_late(lab);
 	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
 	if (own_machine)
 		move_all_processes(&all);
